@@ -1,0 +1,1 @@
+//! A broker that any Kafka client can use, embeddable in any program.

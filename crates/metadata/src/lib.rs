@@ -1,0 +1,1 @@
+//! The controller of a Kafka cluster as a state machine: decide on requests, apply metadata records.

@@ -1,0 +1,1 @@
+//! The leader and follower of one Kafka partition as state machines without I/O.

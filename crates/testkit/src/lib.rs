@@ -1,0 +1,1 @@
+//! Unpublished test support: script runner, builders, scenario replay and the tidy test.

@@ -1,0 +1,1 @@
+//! Ids, offsets, epochs, sequence arithmetic and error codes of the Kafka protocol, without I/O or dependencies.
