@@ -1,1 +1,15 @@
-//! Ids, offsets, epochs, sequence arithmetic and error codes of the Kafka protocol, without I/O or dependencies.
+#![doc = include_str!("../README.md")]
+
+mod error_code;
+mod id;
+mod murmur2;
+mod offset;
+mod topic;
+mod uuid;
+
+pub use error_code::ErrorCode;
+pub use id::{BrokerEpoch, LeaderEpoch, NodeId, PartitionEpoch, PartitionIndex, ProducerEpoch, ProducerId, Sequence};
+pub use murmur2::{murmur2, murmur2_partition};
+pub use offset::{Offset, TimestampMs};
+pub use topic::{InvalidTopicName, TopicName, TopicPartition};
+pub use uuid::{DirectoryId, InvalidUuid, TopicId, Uuid};
