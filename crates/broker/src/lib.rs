@@ -1,1 +1,4 @@
 //! A broker that any Kafka client can use, embeddable in any program.
+
+pub mod net;
+pub mod purgatory;
