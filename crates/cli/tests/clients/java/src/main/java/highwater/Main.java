@@ -1,0 +1,92 @@
+package highwater;
+
+import java.util.HashMap;
+import java.util.LinkedHashMap;
+import java.util.List;
+import java.util.Map;
+import org.apache.kafka.common.utils.AppInfoParser;
+
+/**
+ * The Java client in the phases of {@code driver.py}: the same command line, the same lines of JSON.
+ */
+public final class Main {
+    /** What a phase found to be other than it should be. */
+    static final class Mismatch extends RuntimeException {
+        private static final long serialVersionUID = 1;
+
+        Mismatch(String message) {
+            super(message);
+        }
+    }
+
+    /** The arguments that all phases share. */
+    record Arguments(String bootstrap, List<String> codecs, Records records, int first, int count) {
+        int total() {
+            return first + count;
+        }
+
+        static String topic(String codec) {
+            return "java-" + codec;
+        }
+    }
+
+    private interface Phase {
+        Map<String, Object> run(Arguments arguments) throws Exception;
+    }
+
+    private static final Map<String, Phase> PHASES = Map.of(
+            "version", arguments -> Map.of(
+                    "version", AppInfoParser.getVersion(), "refused", List.of(), "suffixes", List.of("")),
+            "produce", Traffic::produce,
+            "verify", Traffic::verify,
+            "times", Traffic::times,
+            "admin", Administration::run);
+
+    private Main() {}
+
+    /** Runs the phases given as the first argument, separated by commas. */
+    public static void main(String[] words) {
+        Map<String, String> options = new HashMap<>();
+        for (int at = 1; at + 1 < words.length; at += 2) {
+            options.put(words[at], words[at + 1]);
+        }
+        Records records = new Records(
+                Long.parseLong(options.getOrDefault("--seed", "1")),
+                Integer.parseInt(options.getOrDefault("--partitions", "1")),
+                Long.parseLong(options.getOrDefault("--base-timestamp", "0")));
+        Arguments arguments = new Arguments(
+                options.get("--bootstrap"),
+                List.of(options.getOrDefault("--codecs", "none").split(",")),
+                records,
+                Integer.parseInt(options.getOrDefault("--first", "0")),
+                Integer.parseInt(options.getOrDefault("--count", "0")));
+        for (String name : words[0].split(",")) {
+            long started = System.nanoTime();
+            Map<String, Object> line = new LinkedHashMap<>();
+            line.put("client", "java");
+            line.put("phase", name);
+            boolean failed = false;
+            try {
+                line.putAll(PHASES.get(name).run(arguments));
+            } catch (Throwable error) { // the line is the report: it has to come out whatever went wrong
+                error.printStackTrace();
+                line.put("error", error.toString());
+                failed = true;
+            }
+            line.put("seconds", (System.nanoTime() - started) / 10_000_000 / 100.0);
+            System.out.println(Json.write(line));
+            if (failed) {
+                System.exit(1);
+            }
+        }
+    }
+
+    /** One entry of the list of topics in a report. */
+    static Map<String, Object> report(String topic, String codec, int count) {
+        Map<String, Object> entry = new LinkedHashMap<>();
+        entry.put("topic", topic);
+        entry.put("codec", codec);
+        entry.put("count", count);
+        return entry;
+    }
+}

@@ -1,0 +1,181 @@
+"""confluent-kafka (librdkafka) as one of the clients of `driver.py`."""
+
+import time
+
+import confluent_kafka
+from confluent_kafka import Consumer, KafkaError, KafkaException, Producer, TopicPartition
+from confluent_kafka.admin import (
+    AdminClient,
+    AlterConfigOpType,
+    ConfigEntry,
+    ConfigResource,
+    NewPartitions,
+    NewTopic,
+    ResourceType,
+)
+
+import driver
+from records import Record
+
+
+class Confluent(driver.Client):
+    name = "confluent-kafka"
+    variants = (("", False), ("-idempotent", True))
+
+    def __init__(self, bootstrap):
+        super().__init__(bootstrap)
+        self._connected = None
+
+    def version(self):
+        return f"{confluent_kafka.version()} (librdkafka {confluent_kafka.libversion()[0]})"
+
+    def produce(self, case, records):
+        failures = []
+        producer = Producer(
+            {
+                "bootstrap.servers": self.bootstrap,
+                "compression.type": case.codec,
+                "enable.idempotence": case.idempotent,
+                "linger.ms": 5,
+                # Unlike the idempotent producer, the plain one keeps the order only with one request in flight.
+                "max.in.flight": 5 if case.idempotent else 1,
+            }
+        )
+
+        def delivered(error, _message):
+            if error is not None:
+                failures.append(str(error))
+
+        for each in records:
+            producer.produce(
+                case.topic,
+                key=each.key,
+                value=each.value,
+                partition=each.partition,
+                timestamp=each.timestamp,
+                headers=list(each.headers),
+                on_delivery=delivered,
+            )
+            producer.poll(0)
+        left = producer.flush(driver.DEADLINE_SECONDS)
+        if left or failures:
+            raise driver.Mismatch(f"{left} records not delivered, {len(failures)} failed: {failures[:1]}")
+
+    def _consumer(self):
+        return Consumer(
+            {
+                "bootstrap.servers": self.bootstrap,
+                # The library insists on a group; without subscribe and commit it is never used.
+                "group.id": "unused",
+                "enable.auto.commit": False,
+                "enable.partition.eof": True,
+                "auto.offset.reset": "error",
+                "check.crcs": True,
+                "fetch.wait.max.ms": 100,
+            }
+        )
+
+    def consume(self, topic, counts):
+        got = [[] for _ in counts]
+        consumer = self._consumer()
+        try:
+            consumer.assign([TopicPartition(topic, partition, 0) for partition in range(len(counts))])
+            ended = set()
+            deadline = time.monotonic() + driver.DEADLINE_SECONDS
+            while len(ended) < len(counts) and time.monotonic() < deadline:
+                for message in consumer.consume(1000, 0.5):
+                    if message.error() is None:
+                        record = Record(
+                            message.partition(),
+                            message.timestamp()[1],
+                            message.key(),
+                            message.value(),
+                            tuple(message.headers() or ()),
+                        )
+                        got[message.partition()].append((message.offset(), record))
+                    elif message.error().code() == KafkaError._PARTITION_EOF:
+                        ended.add(message.partition())
+                    else:
+                        raise KafkaException(message.error())
+        finally:
+            consumer.close()
+        return got
+
+    def bounds(self, topic, partitions):
+        consumer = self._consumer()
+        try:
+            return [
+                consumer.get_watermark_offsets(TopicPartition(topic, partition), timeout=30, cached=False)
+                for partition in range(partitions)
+            ]
+        finally:
+            consumer.close()
+
+    def offsets_for_times(self, topic, partitions, targets):
+        consumer = self._consumer()
+        try:
+            return [look_up(consumer, topic, partitions, target) for target in targets]
+        finally:
+            consumer.close()
+
+    def _admin(self):
+        # Kept: dropping it cancels the calls that are still under way.
+        if self._connected is None:
+            self._connected = AdminClient({"bootstrap.servers": self.bootstrap})
+        return self._connected
+
+    def create_topic(self, topic, partitions, configs):
+        new = NewTopic(topic, num_partitions=partitions, replication_factor=1, config=configs)
+        result(self._admin().create_topics([new]))
+
+    def delete_topic(self, topic):
+        result(self._admin().delete_topics([topic]))
+
+    def topics(self):
+        found = self._admin().list_topics(timeout=30).topics
+        return {name: len(topic.partitions) for name, topic in found.items()}
+
+    def describe_configs(self, topic):
+        described = result(self._admin().describe_configs([ConfigResource(ResourceType.TOPIC, topic)]))
+        return {name: entry.value for name, entry in described.items()}
+
+    def alter_configs(self, topic, configs):
+        entries = [
+            ConfigEntry(name, value, incremental_operation=AlterConfigOpType.SET)
+            for name, value in configs.items()
+        ]
+        resource = ConfigResource(ResourceType.TOPIC, topic, incremental_configs=entries)
+        result(self._admin().incremental_alter_configs([resource]))
+
+    def create_partitions(self, topic, total):
+        result(self._admin().create_partitions([NewPartitions(topic, total)]))
+
+    def delete_records(self, topic, partition, before):
+        return result(self._admin().delete_records([TopicPartition(topic, partition, before)])).low_watermark
+
+    def describe_cluster(self):
+        described = self._admin().describe_cluster().result(driver.DEADLINE_SECONDS)
+        return described.cluster_id, [node.id for node in described.nodes]
+
+
+def look_up(consumer, topic, partitions, target):
+    asked = [TopicPartition(topic, partition, target) for partition in range(partitions)]
+    found = [None] * partitions
+    for answer in consumer.offsets_for_times(asked, timeout=driver.DEADLINE_SECONDS):
+        if answer.error is not None:
+            raise KafkaException(answer.error)
+        if answer.offset >= 0:
+            found[answer.partition] = answer.offset
+    return found
+
+
+def result(futures):
+    """The single answer of an admin call, its failure as an ApiError."""
+    try:
+        return next(iter(futures.values())).result(driver.DEADLINE_SECONDS)
+    except KafkaException as error:
+        raise driver.ApiError(error.args[0].code(), error.args[0].str()) from error
+
+
+if __name__ == "__main__":
+    driver.main(Confluent)
