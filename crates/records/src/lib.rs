@@ -1,1 +1,24 @@
-//! The Kafka record format: v0, v1 and v2 batches, codecs, checksums, validation and rebuilding.
+#![doc = include_str!("../README.md")]
+
+mod batch;
+mod codec;
+mod crc;
+mod error;
+mod head;
+mod legacy;
+mod limit;
+mod record;
+mod records;
+mod set;
+mod varint;
+
+pub use batch::{Attributes, BatchHeader, BatchMut, BatchView, ProducerStamp};
+pub use codec::{Codec, Compression, InvalidLevel, TimestampType};
+pub use crc::{Crc32c, crc32, crc32c};
+pub use error::RecordError;
+pub use head::EntryHead;
+pub use legacy::{InnerMessage, InnerMessages, LegacyMessage};
+pub use limit::DecompressLimit;
+pub use record::{HeaderIter, HeaderView, Headers, RecordContext, RecordView, RecordWalk};
+pub use records::Records;
+pub use set::{Entries, Entry, RecordSet};

@@ -1,0 +1,7 @@
+//! Messages of format v0 and v1, which older clients send and older files hold.
+
+mod inner;
+mod message;
+
+pub use inner::{InnerMessage, InnerMessages};
+pub use message::LegacyMessage;
