@@ -1,7 +1,7 @@
 """The phases, written once against the few calls that each client implements.
 
     client_NAME.py PHASE[,PHASE...] --bootstrap H:P --codecs none,gzip --seed N --base-timestamp MS
-                   --partitions N --first N --count N
+                   --partitions N --first N --count N [--writer NAME --refused WHAT,WHAT]
 
 Each phase prints one line of JSON. The first failure prints a line with `error` and exits 1.
 
@@ -10,6 +10,8 @@ Each phase prints one line of JSON. The first failure prints a line with `error`
     verify    reads records `0..first + count` back and compares every field
     times     looks offsets up by time, and the first and last offset
     admin     creates, describes, alters, grows, trims and deletes topics
+
+With `--writer` the topics are those that another client wrote, which refuses to send other things.
 """
 
 import argparse
@@ -117,6 +119,8 @@ def main(client_class):
     parser.add_argument("--partitions", type=int, default=1)
     parser.add_argument("--first", type=int, default=0)
     parser.add_argument("--count", type=int, default=0)
+    parser.add_argument("--writer")
+    parser.add_argument("--refused", default="")
     args = parser.parse_args()
     client = client_class(args.bootstrap)
     for phase in args.phases.split(","):
@@ -134,16 +138,17 @@ def main(client_class):
 
 
 def cases(client, args):
-    """The topics of this client, one for each codec and variant."""
+    """The topics of this client, one for each codec and variant, or those of another writer."""
     return [
-        Case(f"{client.name}{suffix}-{codec}", codec, idempotent)
-        for suffix, idempotent in client.variants
+        Case(f"{args.writer or client.name}{suffix}-{codec}", codec, idempotent)
+        for suffix, idempotent in (client.variants[:1] if args.writer else client.variants)
         for codec in args.codecs.split(",")
     ]
 
 
 def recipe(client, args):
-    return Recipe(args.seed, args.partitions, args.base_timestamp, client.refused)
+    refused = args.refused.split(",") if args.writer else client.refused
+    return Recipe(args.seed, args.partitions, args.base_timestamp, refused)
 
 
 def version(client, _args):

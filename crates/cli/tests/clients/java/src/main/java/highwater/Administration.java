@@ -117,7 +117,7 @@ final class Administration {
     }
 
     private static void deleteRecords(Admin admin, Main.Arguments arguments) throws Exception {
-        Records records = new Records(arguments.records().seed(), 1, arguments.records().baseTimestamp());
+        Records records = new Records(arguments.records().seed(), 1, arguments.records().baseTimestamp(), Set.of());
         List<Records.Item> items = records.stream(0, 200);
         Traffic.send(arguments, TOPIC, "none", items);
         TopicPartition partition = new TopicPartition(TOPIC, 0);

@@ -4,6 +4,7 @@ import java.util.HashMap;
 import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Map;
+import java.util.Set;
 import org.apache.kafka.common.utils.AppInfoParser;
 
 /**
@@ -20,13 +21,15 @@ public final class Main {
     }
 
     /** The arguments that all phases share. */
-    record Arguments(String bootstrap, List<String> codecs, Records records, int first, int count) {
+    record Arguments(
+            String bootstrap, List<String> codecs, Records records, int first, int count, String writer) {
         int total() {
             return first + count;
         }
 
-        static String topic(String codec) {
-            return "java-" + codec;
+        /** The topic of one codec, written by this client or by another. */
+        String topic(String codec) {
+            return writer + "-" + codec;
         }
     }
 
@@ -53,13 +56,15 @@ public final class Main {
         Records records = new Records(
                 Long.parseLong(options.getOrDefault("--seed", "1")),
                 Integer.parseInt(options.getOrDefault("--partitions", "1")),
-                Long.parseLong(options.getOrDefault("--base-timestamp", "0")));
+                Long.parseLong(options.getOrDefault("--base-timestamp", "0")),
+                Set.of(options.getOrDefault("--refused", "").split(",")));
         Arguments arguments = new Arguments(
                 options.get("--bootstrap"),
                 List.of(options.getOrDefault("--codecs", "none").split(",")),
                 records,
                 Integer.parseInt(options.getOrDefault("--first", "0")),
-                Integer.parseInt(options.getOrDefault("--count", "0")));
+                Integer.parseInt(options.getOrDefault("--count", "0")),
+                options.getOrDefault("--writer", "java"));
         for (String name : words[0].split(",")) {
             long started = System.nanoTime();
             Map<String, Object> line = new LinkedHashMap<>();

@@ -9,6 +9,7 @@ import java.nio.charset.StandardCharsets;
 import java.util.ArrayList;
 import java.util.Arrays;
 import java.util.List;
+import java.util.Set;
 import java.util.zip.CRC32;
 import org.apache.kafka.common.header.Header;
 import org.apache.kafka.common.header.internals.RecordHeader;
@@ -17,7 +18,7 @@ import org.apache.kafka.common.header.internals.RecordHeader;
  * The records every client writes and expects back, drawn from a seed. The same recipe stands in
  * {@code records.py} and {@code records.rs}.
  */
-record Records(long seed, int partitions, long baseTimestamp) {
+record Records(long seed, int partitions, long baseTimestamp, Set<String> refused) {
     private static final long GOLDEN = 0x9E3779B97F4A7C15L;
     private static final int POOL_SIZE = 65536;
     private static final int OFFSETS = 32768;
@@ -86,6 +87,10 @@ record Records(long seed, int partitions, long baseTimestamp) {
             value = slice(((r >>> 24) & 1) == 1 ? TEXT : NOISE, (r >>> 32) % OFFSETS, size);
         }
 
+        if (key == null && value == null && refused.contains("key and value null")) {
+            value = new byte[0];
+        }
+
         r = draws.next();
         int partition = (int) (r % partitions);
         long timestamp = baseTimestamp + 10L * index - (r >>> 8) % 50;
@@ -93,8 +98,9 @@ record Records(long seed, int partitions, long baseTimestamp) {
         for (int header = 0; header < headers.length; header++) {
             r = draws.next();
             long kind = (r >>> 8) % 8;
-            int size = kind == 1 ? 0 : (int) ((r >>> 16) % 24);
-            byte[] content = kind == 0 ? null : slice(NOISE, (r >>> 32) % OFFSETS, size);
+            boolean isNull = kind == 0 && !refused.contains("null headers");
+            int size = kind < 2 ? 0 : (int) ((r >>> 16) % 24);
+            byte[] content = isNull ? null : slice(NOISE, (r >>> 32) % OFFSETS, size);
             headers[header] = new RecordHeader(HEADER_NAMES[(int) (r % 4)], content);
         }
         return new Item(partition, timestamp, key, value, headers);

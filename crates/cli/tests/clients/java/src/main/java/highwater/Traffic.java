@@ -32,7 +32,7 @@ final class Traffic {
         List<Object> done = new ArrayList<>();
         try (Admin admin = Admin.create(properties(arguments))) {
             for (String codec : arguments.codecs()) {
-                String topic = Main.Arguments.topic(codec);
+                String topic = arguments.topic(codec);
                 if (arguments.first() == 0) {
                     admin.createTopics(List.of(new NewTopic(topic, arguments.records().partitions(), (short) 1)))
                             .all()
@@ -67,7 +67,7 @@ final class Traffic {
         List<List<Records.Item>> want = arguments.records().byPartition(arguments.total());
         List<Object> done = new ArrayList<>();
         for (String codec : arguments.codecs()) {
-            String topic = Main.Arguments.topic(codec);
+            String topic = arguments.topic(codec);
             List<List<Records.Item>> got = read(arguments, topic);
             int count = 0;
             for (int partition = 0; partition < want.size(); partition++) {
@@ -133,7 +133,7 @@ final class Traffic {
         int lookedUp = 0;
         try (KafkaConsumer<byte[], byte[]> consumer = consumer(arguments)) {
             for (String codec : arguments.codecs()) {
-                List<TopicPartition> partitions = partitions(Main.Arguments.topic(codec), records.partitions());
+                List<TopicPartition> partitions = partitions(arguments.topic(codec), records.partitions());
                 Map<TopicPartition, Long> first = consumer.beginningOffsets(partitions);
                 Map<TopicPartition, Long> last = consumer.endOffsets(partitions);
                 for (TopicPartition partition : partitions) {
