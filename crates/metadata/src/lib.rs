@@ -1,1 +1,25 @@
-//! The controller of a Kafka cluster as a state machine: decide on requests, apply metadata records.
+#![doc = include_str!("../README.md")]
+
+mod chunk_map;
+pub mod config;
+mod controller;
+mod error;
+pub mod features;
+mod image;
+mod quorum;
+pub mod record;
+
+pub use config::{ConfigResolver, ResolvedConfig, ResourceKind, StaticConfig, TopicConfig};
+pub use controller::{
+    AlterConfigs, AlterConfigsResult, BrokerRegistration, ConfigEdit, Controller, ControllerConfig, CreatePartitions,
+    CreatePartitionsResult, CreateTopicResult, CreateTopics, CreatedTopic, Decision, DeleteTopicResult, FeatureUpdate,
+    IncrementalAlterConfigs, IncrementalResource, NewPartitions, NewTopic, PRODUCER_IDS_PER_BLOCK, ProducerIdBlock,
+    RECORDS_PER_BATCH_MAX, ReplaceResource, ReplicaAssignment, TopicSelector, UpdateFeatures,
+};
+pub use error::{ApiError, ApplyError};
+pub use image::{BrokerImage, ConfigMap, MetadataImage, PartitionImage, TopicImage};
+pub use quorum::MetadataQuorum;
+pub use record::{
+    BrokerRegistrationChange, ConfigChange, Endpoint, FeatureRange, LeaderRecovery, MetadataRecord, PartitionChange,
+    PartitionRecord, RegisterBroker, RegisterController,
+};
