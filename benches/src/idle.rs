@@ -21,7 +21,9 @@ pub struct Idle {
 }
 
 impl Idle {
-    /// Starts the broker `starts` times, and lets the last one idle for `idle`.
+    /// Starts the broker `starts` times, one after the other, and lets the last one idle for `idle`.
+    ///
+    /// `command` gets the number of the start, so that each can have a data directory of its own.
     ///
     /// # Errors
     ///
@@ -30,18 +32,19 @@ impl Idle {
     /// # Panics
     ///
     /// If `starts` is zero.
-    pub fn measure(command: impl Fn() -> Command, starts: usize, idle: Duration) -> io::Result<Self> {
+    pub fn measure(command: impl Fn(usize) -> Command, starts: usize, idle: Duration) -> io::Result<Self> {
         let (mut walls, mut cpus) = (Vec::new(), Vec::new());
         let mut last = None;
-        for _ in 0..starts {
+        for number in 0..starts {
+            if let Some(previous) = last.take() {
+                Server::stop(previous)?;
+            }
             let began = Instant::now();
-            let server = Server::start(&mut command())?;
+            let server = Server::start(&mut command(number))?;
             Control::connect(server.address())?.metadata()?;
             walls.push(began.elapsed());
             cpus.push(server.cpu()?);
-            if let Some(previous) = last.replace(server) {
-                previous.stop()?;
-            }
+            last = Some(server);
         }
         let server = last.expect("at least one start was asked for");
         let (cpu, began) = (server.cpu()?, Instant::now());

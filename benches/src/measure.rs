@@ -198,6 +198,7 @@ impl Stage {
                 let batch = Batch::build(batch_bytes, 1000, BatchCodec::None);
                 let batches = SOURCE_BYTES / batch_bytes;
                 let topic = bench.create_topic()?;
+                bench.control.wait_until_served(&Produce::new(&topic, &batch))?;
                 let load = Load { address: bench.broker.address(), connections: 1, depth: 5, requests: batches as u64 };
                 load.run(|| Produce::new(&topic, &batch))?;
                 let file = bench.scratch.join("source.log");
@@ -216,7 +217,11 @@ impl Stage {
     /// The topic of the next sample: a new one to produce to, or the one to read from.
     fn topic(&self, bench: &mut Bench) -> io::Result<String> {
         match &self.source {
-            None => bench.create_topic(),
+            None => {
+                let topic = bench.create_topic()?;
+                bench.control.wait_until_served(&Produce::new(&topic, &self.batch))?;
+                Ok(topic)
+            }
             Some(source) => Ok(source.topic.clone()),
         }
     }

@@ -5,6 +5,7 @@
 
 use std::io::{self, Read, Write};
 use std::net::{SocketAddr, TcpStream};
+use std::time::{Duration, Instant};
 
 use crate::batch::Batch;
 use crate::client::Exchange;
@@ -147,11 +148,15 @@ impl Exchange for Fetch {
 }
 
 fn no_error(head: &[u8], at: usize, what: &str) -> Result<(), String> {
-    let code = head.get(at..at + 2).ok_or_else(|| format!("{what}: an answer of {} bytes", head.len()))?;
-    match i16::from_be_bytes([code[0], code[1]]) {
-        0 => Ok(()),
-        code => Err(format!("{what}: error code {code}")),
+    match error_code(head, at) {
+        Some(0) => Ok(()),
+        Some(code) => Err(format!("{what}: error code {code}")),
+        None => Err(format!("{what}: an answer of {} bytes", head.len())),
     }
+}
+
+fn error_code(head: &[u8], at: usize) -> Option<i16> {
+    head.get(at..)?.first_chunk().copied().map(i16::from_be_bytes)
 }
 
 /// A connection for the requests around a measurement: one at a time, checked.
@@ -223,8 +228,29 @@ impl Control {
         no_error(&answer, 4 + 4 + 4 + 2 + topic.len(), "delete topic").map_err(io::Error::other)
     }
 
+    /// Sends one batch, again and again while the broker says that it is not ready for the topic yet.
+    ///
+    /// # Errors
+    ///
+    /// If the connection fails, or the broker refuses for another reason or for too long.
+    pub fn wait_until_served(&mut self, produce: &Produce) -> io::Result<()> {
+        let deadline = Instant::now() + NOT_READY_TIME_MAX;
+        loop {
+            let answer = self.exchange(&produce.frame)?;
+            let code = error_code(&answer, produce.error_at);
+            if !code.is_some_and(|code| NOT_READY_CODES.contains(&code)) || Instant::now() > deadline {
+                return no_error(&answer, produce.error_at, "produce").map_err(io::Error::other);
+            }
+            std::thread::sleep(Duration::from_millis(5));
+        }
+    }
+
     fn call(&mut self, frame: Frame) -> io::Result<Vec<u8>> {
-        self.stream.write_all(&frame.finish())?;
+        self.exchange(&frame.finish())
+    }
+
+    fn exchange(&mut self, request: &[u8]) -> io::Result<Vec<u8>> {
+        self.stream.write_all(request)?;
         let mut size = [0; SIZE_BYTES];
         self.stream.read_exact(&mut size)?;
         let mut answer = vec![0; u32::from_be_bytes(size).min(ANSWER_BYTES_MAX) as usize];
@@ -296,3 +322,6 @@ fn uvarint_bytes(value: u64) -> usize {
 pub(crate) const SIZE_BYTES: usize = 4;
 /// Answers to control requests are small.
 const ANSWER_BYTES_MAX: u32 = 1 << 20;
+/// Unknown topic or partition, leader not available, not the leader: what a broker says while a topic is being set up.
+const NOT_READY_CODES: [i16; 3] = [3, 5, 6];
+const NOT_READY_TIME_MAX: Duration = Duration::from_secs(10);

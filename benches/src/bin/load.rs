@@ -91,7 +91,7 @@ fn load(arguments: &Arguments) -> Result<(), Box<dyn Error>> {
     writeln!(out, "{}\n", Machine::describe(data.path()))?;
 
     let start = |name: &str| broker_command(&broker, &data.path().join(name));
-    let idle = Idle::measure(|| start("idle"), STARTS, IDLE_TIME)?;
+    let idle = Idle::measure(|number| start(&format!("idle-{number}")), STARTS, IDLE_TIME)?;
     report::idle(&mut out, &idle)?;
     writeln!(out)?;
 
