@@ -48,6 +48,12 @@ impl<'a> Headers<'a> {
         self.count == 0
     }
 
+    /// Their number and their bytes as stored.
+    pub(crate) fn encoded(&self) -> (i32, &'a [u8]) {
+        // Parsed from a signed number that was not negative.
+        (self.count as i32, self.bytes)
+    }
+
     /// The headers one by one. Does not allocate.
     #[must_use]
     pub const fn iter(&self) -> HeaderIter<'a> {
@@ -137,11 +143,6 @@ impl RecordContext {
             append_time,
         }
     }
-
-    /// The same, but with every record's own timestamp even where the batch overrides it.
-    pub(crate) fn without_append_time(self) -> Self {
-        Self { append_time: None, ..self }
-    }
 }
 
 /// Parses the body of one record: everything after its length.
@@ -223,11 +224,6 @@ impl<'a> RecordWalk<'a> {
     pub(crate) fn new(context: RecordContext, count: i32, payload: &'a [u8]) -> Result<Self, RecordError> {
         let count = check_count(count, payload.len())?;
         Ok(Self { context, rest: payload, index: 0, count })
-    }
-
-    /// Yields every record's own timestamp, even where the batch overrides it.
-    pub(crate) fn use_own_timestamps(&mut self) {
-        self.context = self.context.without_append_time();
     }
 
     #[inline(always)]

@@ -64,16 +64,6 @@ impl<'a> Records<'a> {
             }
         }
     }
-
-    /// Whether the batch says that its timestamps are the leader's, yields the producers' ones instead.
-    pub(crate) fn with_own_timestamps(mut self) -> Self {
-        match &mut self.0 {
-            Source::Walk(walk) => walk.use_own_timestamps(),
-            Source::Stream(walk) => walk.context = walk.context.without_append_time(),
-            Source::Single(_) | Source::Inner { .. } => {}
-        }
-        self
-    }
 }
 
 /// The walk over a compressed v2 payload: a window over the decompressed bytes, refilled as records need it.

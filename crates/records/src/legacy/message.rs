@@ -5,10 +5,14 @@ use crate::crc::crc32;
 use crate::record::Headers;
 use crate::{Codec, DecompressLimit, EntryHead, RecordError, RecordView, Records, TimestampType};
 
-const CRC: usize = 12;
-const MAGIC: usize = 16;
-const ATTRIBUTES: usize = 17;
-const TIMESTAMP: usize = 18;
+/// Where the fields lie that have fixed places. The checksum covers everything from the magic on.
+pub(super) mod field {
+    pub(in crate::legacy) const CRC: usize = 12;
+    pub(in crate::legacy) const MAGIC: usize = 16;
+    pub(in crate::legacy) const ATTRIBUTES: usize = 17;
+    pub(in crate::legacy) const TIMESTAMP: usize = 18;
+}
+
 /// The smallest v0 message, with null key and null value.
 const SIZE_MIN_V0: usize = 26;
 /// The smallest v1 message: a v0 one and its timestamp.
@@ -67,7 +71,7 @@ impl<'a> LegacyMessage<'a> {
     /// The format, 0 or 1.
     #[must_use]
     pub const fn magic(&self) -> u8 {
-        self.bytes[MAGIC]
+        self.bytes[field::MAGIC]
     }
 
     /// The offset field: of this message or, in a wrapper, of its last inner message.
@@ -76,10 +80,10 @@ impl<'a> LegacyMessage<'a> {
         i64::from_be_bytes(self.array(0))
     }
 
-    /// The stored CRC-32.
+    /// The stored field::CRC-32.
     #[must_use]
     pub fn crc(&self) -> u32 {
-        u32::from_be_bytes(self.array(CRC))
+        u32::from_be_bytes(self.array(field::CRC))
     }
 
     /// Checks the checksum, which reads the whole message once.
@@ -89,14 +93,14 @@ impl<'a> LegacyMessage<'a> {
     /// [`RecordError::Checksum`] if it does not match.
     pub fn check_crc(&self) -> Result<(), RecordError> {
         let stored = self.crc();
-        let computed = crc32(&self.bytes[MAGIC..]);
+        let computed = crc32(&self.bytes[field::MAGIC..]);
         if stored == computed { Ok(()) } else { Err(RecordError::Checksum { stored, computed }) }
     }
 
     /// The attribute byte, in the lower half.
     #[must_use]
     pub fn attributes(&self) -> u16 {
-        self.bytes[ATTRIBUTES].into()
+        self.bytes[field::ATTRIBUTES].into()
     }
 
     /// The codec of the messages inside, [`Codec::None`] if this is no wrapper.
@@ -119,7 +123,7 @@ impl<'a> LegacyMessage<'a> {
     pub fn timestamp(&self) -> i64 {
         match self.magic() {
             0 => -1,
-            _ => i64::from_be_bytes(self.array(TIMESTAMP)),
+            _ => i64::from_be_bytes(self.array(field::TIMESTAMP)),
         }
     }
 
@@ -129,7 +133,7 @@ impl<'a> LegacyMessage<'a> {
     ///
     /// [`RecordError::MalformedRecord`] if either reaches past the message. Bytes behind the value are ignored.
     pub fn key_and_value(&self) -> Result<(Option<&'a [u8]>, Option<&'a [u8]>), RecordError> {
-        let start = if self.magic() == 0 { TIMESTAMP } else { TIMESTAMP + 8 };
+        let start = if self.magic() == 0 { field::TIMESTAMP } else { field::TIMESTAMP + 8 };
         let mut rest = &self.bytes[start..];
         let mut read = |what| read_nullable(&mut rest).ok_or(RecordError::MalformedRecord { index: 0, what });
         Ok((read("key reaches past the message")?, read("value reaches past the message")?))
