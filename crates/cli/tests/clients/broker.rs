@@ -25,8 +25,8 @@ impl Broker {
     pub(crate) fn start(data: &Path) -> Self {
         let stderr = data.with_extension("stderr");
         let log = open_to_append(&stderr);
-        let program = std::env::var("HIGHWATER_BROKER_CMD")
-            .unwrap_or_else(|_| env!("CARGO_BIN_EXE_highwater").to_owned());
+        let program =
+            std::env::var("HIGHWATER_BROKER_CMD").unwrap_or_else(|_| env!("CARGO_BIN_EXE_highwater").to_owned());
         let mut child = Command::new(&program)
             .args(["dev", "--port", "0", "--data"])
             .arg(data)

@@ -11,7 +11,7 @@ use std::time::Duration;
 use serde_json::Value;
 
 use crate::broker::Broker;
-use crate::program::{Run, answers, run, skip};
+use crate::program::{Missing, Run, answers, run};
 use crate::records::Record;
 use crate::scenario::{CODECS, PARTITIONS, RECORDS, RECORDS_MORE, recipe};
 use crate::table;
@@ -24,12 +24,14 @@ struct Message {
     headers: String,
 }
 
-/// Runs the whole scenario, or says that kcat is missing.
-pub(crate) fn run_scenario() {
-    if !answers(Command::new("kcat").arg("-V")) {
-        skip("kcat", "not installed");
-        return;
-    }
+/// Whether kcat is here.
+pub(crate) fn find() -> Result<(), Missing> {
+    let found = answers(Command::new("kcat").arg("-V"));
+    if found { Ok(()) } else { Err(Missing { name: "kcat", why: "not installed" }) }
+}
+
+/// The scenario of the other clients, as far as kcat can follow it.
+pub(crate) fn survives_restarts() {
     let dir = tempfile::tempdir().expect("a temporary directory can be created");
     let data = dir.path().join("data");
     let stream = recipe(&[]).stream(0, RECORDS + RECORDS_MORE);
@@ -129,8 +131,7 @@ fn look_up_times(broker: &Broker, codec: &str, timestamps: &[Vec<i64>]) {
             want.push(format!("{} [{partition}] offset {offset}", topic(codec)));
         }
         let run = succeed(kcat, broker);
-        let mut got: Vec<String> =
-            String::from_utf8_lossy(&run.output).lines().map(str::to_owned).collect();
+        let mut got: Vec<String> = String::from_utf8_lossy(&run.output).lines().map(str::to_owned).collect();
         got.sort();
         assert_eq!(got, want, "look-up by time\n{run}");
     }

@@ -19,29 +19,43 @@ pub(crate) struct Program {
     words: Vec<OsString>,
 }
 
+/// A client that is not on this machine.
+pub(crate) struct Missing {
+    pub(crate) name: &'static str,
+    pub(crate) why: &'static str,
+}
+
+impl Missing {
+    /// Says so past the capture of test output, or fails where all clients are required.
+    pub(crate) fn skip(&self) {
+        let Self { name, why } = self;
+        assert!(
+            std::env::var("HIGHWATER_REQUIRE_CLIENTS").as_deref() != Ok("1"),
+            "{name} is required and missing: {why}"
+        );
+        let _ = writeln!(std::io::stderr(), "skipped: {name} ({why})");
+    }
+}
+
 impl Program {
-    /// The Python client `name` in `script`, if its `module` can be imported.
-    pub(crate) fn python(name: &'static str, script: &str, module: &str) -> Option<Self> {
-        let interpreter = std::env::var_os("HIGHWATER_PYTHON").unwrap_or_else(|| "python3".into());
-        let probe = format!("import {module}");
-        if !answers(Command::new(&interpreter).args(["-c", &probe])) {
-            skip(name, "not installed");
-            return None;
-        }
-        let script = sources().join("python").join(script);
-        Some(Self { name, words: vec![interpreter, "-B".into(), script.into()] })
+    pub(crate) fn confluent_kafka() -> Result<Self, Missing> {
+        Self::python("confluent-kafka", "client_confluent.py", "confluent_kafka")
     }
 
-    /// The Java client, if it was compiled.
-    pub(crate) fn java() -> Option<Self> {
-        let name = "java";
-        let Some(class_path) = std::env::var_os("HIGHWATER_JAVA_CLASSPATH") else {
-            skip(name, "HIGHWATER_JAVA_CLASSPATH is not set");
-            return None;
-        };
+    pub(crate) fn kafka_python() -> Result<Self, Missing> {
+        Self::python("kafka-python", "client_kafka_python.py", "kafka")
+    }
+
+    pub(crate) fn aiokafka() -> Result<Self, Missing> {
+        Self::python("aiokafka", "client_aiokafka.py", "aiokafka")
+    }
+
+    pub(crate) fn java() -> Result<Self, Missing> {
+        let missing = |why| Missing { name: "java", why };
+        let class_path = std::env::var_os("HIGHWATER_JAVA_CLASSPATH")
+            .ok_or_else(|| missing("not installed: HIGHWATER_JAVA_CLASSPATH is not set"))?;
         if !answers(Command::new("java").arg("-version")) {
-            skip(name, "not installed");
-            return None;
+            return Err(missing("not installed"));
         }
         // A short run is over before the optimizing compiler has paid for itself.
         let options = ["-XX:TieredStopAtLevel=1", "-XX:+UseSerialGC", "-Xmx512m"];
@@ -49,7 +63,17 @@ impl Program {
         let mut words: Vec<OsString> = vec!["java".into()];
         words.extend(options.map(OsString::from));
         words.extend([log.into(), "-cp".into(), class_path, "highwater.Main".into()]);
-        Some(Self { name, words })
+        Ok(Self { name: "java", words })
+    }
+
+    fn python(name: &'static str, script: &str, module: &str) -> Result<Self, Missing> {
+        let interpreter = std::env::var_os("HIGHWATER_PYTHON").unwrap_or_else(|| "python3".into());
+        let probe = format!("import {module}");
+        if !answers(Command::new(&interpreter).args(["-c", &probe])) {
+            return Err(Missing { name, why: "not installed" });
+        }
+        let script = sources().join("python").join(script);
+        Ok(Self { name, words: vec![interpreter, "-B".into(), script.into()] })
     }
 
     /// Runs `phases` with `options` and returns one line of results for each.
@@ -61,8 +85,7 @@ impl Program {
         let mut command = Command::new(&self.words[0]);
         command.args(&self.words[1..]).arg(phases).args(options);
         let run = run(command);
-        let lines: Vec<Value> =
-            run.stdout.lines().filter_map(|line| serde_json::from_str(line).ok()).collect();
+        let lines: Vec<Value> = run.stdout.lines().filter_map(|line| serde_json::from_str(line).ok()).collect();
         let failed = lines.iter().find_map(|line| line["error"].as_str());
         if failed.is_some() || !run.is_success() || lines.len() != phases.split(',').count() {
             let broker = broker.map(Broker::stderr_tail).unwrap_or_default();
@@ -70,15 +93,6 @@ impl Program {
         }
         lines
     }
-}
-
-/// Says that a client is skipped, past the capture of test output, or fails where all are required.
-pub(crate) fn skip(name: &str, why: &str) {
-    assert!(
-        std::env::var("HIGHWATER_REQUIRE_CLIENTS").as_deref() != Ok("1"),
-        "{name} is required and missing: {why}"
-    );
-    let _ = writeln!(std::io::stderr(), "skipped: {name} ({why})");
 }
 
 /// Whether the command can be started and succeeds.
@@ -145,7 +159,7 @@ pub(crate) fn run(mut command: Command) -> Run {
 }
 
 /// The folder of this test.
-pub(crate) fn sources() -> PathBuf {
+fn sources() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/clients")
 }
 

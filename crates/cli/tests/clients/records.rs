@@ -145,6 +145,5 @@ static NOISE: LazyLock<Vec<u8>> =
     LazyLock::new(|| (1..=POOL_SIZE as u64 / 8).flat_map(|word| mix(word).to_le_bytes()).collect());
 
 /// Bytes that do.
-static TEXT: LazyLock<Vec<u8>> = LazyLock::new(|| {
-    b"the line below which a record is committed, ".iter().copied().cycle().take(POOL_SIZE).collect()
-});
+static TEXT: LazyLock<Vec<u8>> =
+    LazyLock::new(|| b"the line below which a record is committed, ".iter().copied().cycle().take(POOL_SIZE).collect());

@@ -82,9 +82,7 @@ fn replace(mut rows: Vec<Row>, row: &Row) -> Vec<Row> {
 
 fn table(rows: &[Row]) -> String {
     let lines: String = rows.iter().map(|row| row.render() + "\n").collect();
-    format!(
-        "| client | tested version | codecs | idempotent | exercised |\n| --- | --- | --- | --- | --- |\n{lines}"
-    )
+    format!("| client | tested version | codecs | idempotent | exercised |\n| --- | --- | --- | --- | --- |\n{lines}")
 }
 
 fn readme() -> PathBuf {
