@@ -6,6 +6,8 @@ mod control;
 mod crc;
 mod error;
 mod head;
+#[cfg(feature = "json")]
+pub mod json;
 mod legacy;
 mod limit;
 mod record;
