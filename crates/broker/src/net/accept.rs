@@ -38,7 +38,7 @@ impl Default for ConnectionLimits {
 }
 
 /// Counts the connections of a server.
-pub(super) struct Admission {
+pub(crate) struct Admission {
     limits: ConnectionLimits,
     /// Counted only if there is a limit per address, since that costs a lock and a map entry.
     per_ip: Option<Mutex<HashMap<IpAddr, u32>>>,
@@ -53,7 +53,7 @@ pub(super) struct Admitted {
 }
 
 impl Admission {
-    pub(super) fn new(limits: ConnectionLimits, loops: usize) -> Arc<Self> {
+    pub(crate) fn new(limits: ConnectionLimits, loops: usize) -> Arc<Self> {
         let limited = limits.per_ip_max < i32::MAX as u32 || !limits.per_ip_overrides.is_empty();
         Arc::new(Self {
             limits,
@@ -124,7 +124,7 @@ const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
 const ACCEPT_BURST: usize = 64;
 
 /// Accepts for all listeners of a server, on its first loop.
-pub(super) struct Acceptor {
+pub(crate) struct Acceptor {
     listeners: Vec<TcpListener>,
     /// Listeners that may have connections waiting.
     ready: Vec<bool>,
@@ -137,7 +137,7 @@ pub(super) struct Acceptor {
 }
 
 impl Acceptor {
-    pub(super) fn new(
+    pub(crate) fn new(
         listeners: Vec<TcpListener>,
         admission: Arc<Admission>,
         wakers: Arc<Wakers>,

@@ -96,14 +96,6 @@ impl Out {
         self.bytes.is_empty() && self.slices.is_empty()
     }
 
-    /// Forgets what was added since the output held `bytes` bytes and `slices` slices.
-    pub(super) fn truncate(&mut self, bytes: usize, slices: usize) {
-        self.bytes.truncate(bytes);
-        for slice in self.slices.drain(slices.min(self.slices.len())..) {
-            self.slice_bytes -= u64::from(slice.length);
-        }
-    }
-
     pub(super) fn clear(&mut self) {
         self.bytes.clear();
         self.slices.clear();

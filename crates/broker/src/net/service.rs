@@ -27,7 +27,8 @@ use super::{Frames, Out, WakeToken};
 /// First register [`Context::peer`]'s token where the event will be reported (for instance
 /// [`WaitList::watch`](crate::purgatory::WaitList::watch)), then check the condition once more, then return
 /// [`Served::Park`]. An event between registering and parking is delivered after the park. Events may be spurious, so
-/// `resume` checks its condition again.
+/// `resume` checks its condition again. A wait goes on when `resume` parks again: the token stays the same, so lists
+/// that have not fired since still hold it, and the one that did must be watched again.
 pub trait Service: Send + Sync + Sized + 'static {
     /// State of one event loop: reused vectors, caches, counters. Never leaves its thread.
     type Loop;

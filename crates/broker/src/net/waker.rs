@@ -147,7 +147,7 @@ impl Wakers {
     }
 
     /// Makes every loop run a turn.
-    pub(super) fn ring_all(&self) {
+    pub(crate) fn ring_all(&self) {
         for index in 0..self.mailboxes.len() {
             self.deliver(index, |_| ());
         }
