@@ -5,6 +5,8 @@ mod codec;
 mod control;
 mod crc;
 mod error;
+#[doc(hidden)]
+pub mod fuzzing;
 mod head;
 #[cfg(feature = "json")]
 pub mod json;

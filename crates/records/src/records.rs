@@ -79,9 +79,11 @@ struct StreamWalk<'a> {
     context: RecordContext,
     index: u32,
     count: u32,
+    /// Whether an error has ended the walk.
+    ended: bool,
 }
 
-/// Taken bytes are dropped from the window's front only when this many have gathered.
+/// Taken bytes are dropped from the window's front only when at least this many have gathered.
 const WINDOW_SLACK: usize = 64 << 10;
 /// A varint of 32 bits has at most this many bytes.
 const LENGTH_SIZE_MAX: usize = 5;
@@ -96,47 +98,58 @@ impl<'a> StreamWalk<'a> {
     ) -> Result<Self, RecordError> {
         let count = check_count(count, limit.bytes())?;
         let decoder = Decoder::new(codec, payload)?;
-        Ok(Self { decoder, window: Vec::new(), start: 0, budget: limit.bytes(), limit, context, index: 0, count })
+        Ok(Self {
+            decoder,
+            window: Vec::new(),
+            start: 0,
+            budget: limit.bytes(),
+            limit,
+            context,
+            index: 0,
+            count,
+            ended: false,
+        })
     }
 
     fn next_record(&mut self) -> Result<Option<RecordView<'_>>, RecordError> {
-        if self.index == self.count {
+        if self.ended || self.index == self.count {
             return Ok(None);
         }
-        // Any error below is final.
-        let count = core::mem::replace(&mut self.count, self.index);
-        if WINDOW_SLACK <= self.start {
+        // Any error below is final: only success takes this back.
+        self.ended = true;
+        // Moving what is left only when it is the smaller part keeps the whole walk linear.
+        if WINDOW_SLACK <= self.start && self.window.len() - self.start <= self.start {
             self.window.drain(..self.start);
             self.start = 0;
         }
-        let (body, end) = self.fill_record(count)?;
-        self.index += 1;
-        if self.index == count && (end < self.window.len() || self.fill()?) {
-            return Err(RecordError::BytesAfterRecords { count });
+        let (body, end) = self.fill_record()?;
+        if self.index + 1 == self.count && (end < self.window.len() || self.fill()?) {
+            return Err(RecordError::BytesAfterRecords { count: self.count });
         }
-        self.start = end;
         let record = parse_record(&self.context, &self.window[body..end])
-            .map_err(|what| RecordError::MalformedRecord { index: self.index - 1, what })?;
-        self.count = count;
+            .map_err(|what| RecordError::MalformedRecord { index: self.index, what })?;
+        self.start = end;
+        self.index += 1;
+        self.ended = false;
         Ok(Some(record))
     }
 
     /// Has the window hold one whole record, and says where its body lies.
-    fn fill_record(&mut self, count: u32) -> Result<(usize, usize), RecordError> {
-        let missing = RecordError::RecordsMissing { index: self.index, count };
-        let length = loop {
+    fn fill_record(&mut self) -> Result<(usize, usize), RecordError> {
+        let missing = RecordError::RecordsMissing { index: self.index, count: self.count };
+        let (length, prefix) = loop {
             let mut rest = &self.window[self.start..];
             let before = rest.len();
             match read_i32(&mut rest) {
                 Some(length) => {
-                    let length = usize::try_from(length).map_err(|_| bad_length(self.index, count, Some(length)))?;
+                    let length =
+                        usize::try_from(length).map_err(|_| bad_length(self.index, self.count, Some(length)))?;
                     break (length, before - rest.len());
                 }
                 None if before < LENGTH_SIZE_MAX && self.fill()? => {}
                 None => return Err(missing),
             }
         };
-        let (length, prefix) = length;
         while self.window.len() - self.start - prefix < length {
             // A declared length costs nothing until bytes for it have arrived.
             if !self.fill()? {

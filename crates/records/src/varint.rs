@@ -90,3 +90,87 @@ const fn len_u64(raw: u64) -> usize {
     // One byte for each started seven bits; zero has one too.
     ((63 - (raw | 1).leading_zeros() as usize) / 7) + 1
 }
+
+#[cfg(test)]
+mod tests {
+    use super::{len_i32, len_i64, read_i32, read_i64, write_i32, write_i64};
+
+    /// Value and its minimal form, as Kafka's own encoder gives it.
+    const INTS: &[(i32, &[u8])] = &[
+        (0, &[0]),
+        (-1, &[1]),
+        (1, &[2]),
+        (63, &[0x7e]),
+        (-64, &[0x7f]),
+        (64, &[0x80, 1]),
+        (-65, &[0x81, 1]),
+        (8191, &[0xfe, 0x7f]),
+        (-8192, &[0xff, 0x7f]),
+        (8192, &[0x80, 0x80, 1]),
+        (1_048_575, &[0xfe, 0xff, 0x7f]),
+        (1_048_576, &[0x80, 0x80, 0x80, 1]),
+        (134_217_727, &[0xfe, 0xff, 0xff, 0x7f]),
+        (-134_217_729, &[0x81, 0x80, 0x80, 0x80, 1]),
+        (i32::MAX, &[0xfe, 0xff, 0xff, 0xff, 0x0f]),
+        (i32::MIN, &[0xff, 0xff, 0xff, 0xff, 0x0f]),
+    ];
+    const LONGS: &[(i64, &[u8])] = &[
+        (i32::MIN as i64, &[0xff, 0xff, 0xff, 0xff, 0x0f]),
+        (4_294_967_296, &[0x80, 0x80, 0x80, 0x80, 0x20]),
+        (1_700_000_000_000, &[0x80, 0xa0, 0xab, 0xfe, 0xf9, 0x62]),
+        (-1_700_000_000_000, &[0xff, 0x9f, 0xab, 0xfe, 0xf9, 0x62]),
+        (i64::MAX, &[0xfe, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 1]),
+        (i64::MIN, &[0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 1]),
+    ];
+
+    #[test]
+    fn known_forms() {
+        for (value, form) in INTS {
+            let mut out = Vec::new();
+            write_i32(&mut out, *value);
+            assert_eq!((out.as_slice(), len_i32(*value)), (*form, form.len()), "{value}");
+            assert_eq!(read_i32(&mut &**form), Some(*value));
+            assert_eq!(read_i64(&mut &**form), Some((*value).into()));
+        }
+        for (value, form) in LONGS {
+            let mut out = Vec::new();
+            write_i64(&mut out, *value);
+            assert_eq!((out.as_slice(), len_i64(*value)), (*form, form.len()), "{value}");
+            assert_eq!(read_i64(&mut &**form), Some(*value));
+        }
+    }
+
+    #[test]
+    fn cut_and_overlong_forms_are_refused() {
+        for (_, form) in INTS.iter().copied() {
+            for cut in 0..form.len() {
+                assert_eq!(read_i32(&mut &form[..cut]), None);
+            }
+        }
+        for form in [[0xff, 0xff, 0xff, 0xff, 0xff, 1], [0x80, 0x80, 0x80, 0x80, 0x80, 0]] {
+            assert_eq!(read_i32(&mut &form[..]), None);
+        }
+        assert_eq!(read_i64(&mut &[0xff; 11][..]), None);
+    }
+
+    #[test]
+    fn long_forms_and_surplus_bits_are_accepted_as_kafka_does() {
+        assert_eq!(read_i32(&mut &[0xff, 0xff, 0xff, 0xff, 0x7f][..]), Some(i32::MIN));
+        assert_eq!(read_i32(&mut &[0xfe, 0xff, 0xff, 0xff, 0x1f][..]), Some(i32::MAX));
+        assert_eq!(read_i32(&mut &[0x80, 0][..]), Some(0));
+        let mut rest = &[0x80, 0x80, 0x80, 0, 7][..];
+        assert_eq!((read_i32(&mut rest), rest), (Some(0), &[7][..]));
+    }
+
+    #[test]
+    fn lengths_change_at_every_seven_bits() {
+        for shift in 0..64 {
+            for value in [1i64 << shift, (1i64 << shift).wrapping_sub(1), (1i64 << shift).wrapping_neg()] {
+                let mut out = Vec::new();
+                write_i64(&mut out, value);
+                assert_eq!(out.len(), len_i64(value), "{value}");
+                assert_eq!(read_i64(&mut out.as_slice()), Some(value));
+            }
+        }
+    }
+}

@@ -196,13 +196,9 @@ impl Leader<'_> {
 
     /// What the header alone can get wrong.
     fn check_header(&self, batch: &BatchView<'_>) -> Result<(), BatchFault> {
-        if self.rules.origin == Origin::Coordinator {
-            return Ok(());
-        }
+        let (base_offset, count) = (batch.base_offset(), batch.count());
         let last_offset_delta = batch.last_offset_delta();
         let expected = i64::from(last_offset_delta) + 1;
-        let (producer_id, base_sequence) = (batch.producer_id(), batch.base_sequence());
-        let (base_offset, count) = (batch.base_offset(), batch.count());
         if base_offset != 0 {
             return Err(BatchFault::BaseOffset { base_offset });
         }
@@ -212,6 +208,10 @@ impl Leader<'_> {
         if i64::from(count) != expected {
             return Err(BatchFault::Count { count, expected });
         }
+        if self.rules.origin == Origin::Coordinator {
+            return Ok(());
+        }
+        let (producer_id, base_sequence) = (batch.producer_id(), batch.base_sequence());
         if batch.is_control() {
             return Err(BatchFault::Control);
         }
