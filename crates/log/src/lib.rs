@@ -1,1 +1,30 @@
-//! One partition's log in Kafka's own files: segments, indexes, producer state, recovery and retention.
+#![doc = include_str!("../README.md")]
+
+mod config;
+mod dir;
+mod disk;
+mod entry;
+mod epoch_cache;
+mod error;
+mod files;
+mod health;
+mod index;
+mod log;
+mod names;
+mod producer;
+mod segment;
+
+pub use config::{CheckedLogConfig, CleanupPolicy, ConfigError, LogConfig};
+pub use dir::{DirOptions, LogDir, OpenedDir, OpenedLog};
+pub use disk::{
+    CrashLoss, Disk, DiskCall, DiskFile, DiskLock, Entry as DirEntry, FileFacts, FileHandle, MemDisk, OpenMode,
+    RealDisk,
+};
+pub use epoch_cache::{EpochCache, EpochEntry};
+pub use error::{AppendError, Blame, LogError};
+pub use files::MetaProperties;
+pub use log::{
+    AppendInfo, AppendOrigin, AppendSet, BatchState, DeleteTask, FlushDone, FlushTask, Log, LogCheckpoint, LogState,
+    OpenOptions, ReadBound, ReadSlice, SegmentState, TimestampAnswer, TimestampQuery,
+};
+pub use producer::{ProducerSummary, SequenceRange};

@@ -1,0 +1,204 @@
+//! Opening a directory with all its logs.
+
+use std::io;
+use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::thread;
+
+use highwater_types::{Offset, TimestampMs, TopicId, TopicPartition};
+use parking_lot::Mutex;
+
+use super::LogDir;
+use crate::config::CheckedLogConfig;
+use crate::disk::Disk;
+use crate::error::LogError;
+use crate::files::{CleanMarker, MetaProperties, OffsetCheckpoint, PartitionMetadata, PartitionOffsets};
+use crate::health::DirHealth;
+use crate::log::{DeletionQueue, Log, OpenOptions};
+use crate::names::DirName;
+
+/// Directories that are neither partitions nor mistakes.
+const OTHER_DIRECTORIES: [&str; 2] = ["remote-log-index-cache", "lost+found"];
+
+/// How to open a directory.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct DirOptions {
+    /// `num.recovery.threads.per.data.dir`: threads that open logs at the same time; they end before
+    /// [`LogDir::open`] returns. Kafka's default is 2 (1 before 4.0).
+    pub recovery_threads: usize,
+    /// The time.
+    pub now: TimestampMs,
+}
+
+/// An opened directory and its logs.
+#[derive(Debug)]
+pub struct OpenedDir {
+    /// The directory.
+    pub dir: LogDir,
+    /// Its logs, in the order of their directories' names.
+    pub logs: Vec<OpenedLog>,
+}
+
+/// One log of an opened directory.
+#[derive(Debug)]
+pub struct OpenedLog {
+    /// Which partition it is of.
+    pub topic_partition: TopicPartition,
+    /// Which topic that name meant when the log was created; `None` if it was created without an id.
+    pub topic_id: Option<TopicId>,
+    /// The log.
+    pub log: Log,
+}
+
+impl LogDir {
+    /// Opens a directory, creating it if it is missing, and all logs in it.
+    ///
+    /// Takes the lock, removes the clean marker, reads the checkpoints, and opens several logs at a time. Without a
+    /// clean marker each log is checked from its recovery point on, which reads its last segment or more.
+    /// `config_of` says how each partition is stored.
+    ///
+    /// The `__cluster_metadata` log is not opened: its owner opens it as a [`Log`] of its own.
+    ///
+    /// # Errors
+    ///
+    /// - [`LogError::Locked`] if another handle or process, an Apache Kafka broker included, has it open.
+    /// - [`LogError::UnknownDirectory`] for directories whose names are not of partitions.
+    /// - [`LogError::Io`], [`LogError::Corrupt`], [`LogError::Malformed`]: the first failure of any log.
+    pub fn open(
+        disk: Arc<dyn Disk>,
+        path: &Path,
+        options: DirOptions,
+        config_of: &(dyn Fn(&TopicPartition) -> CheckedLogConfig + Sync),
+    ) -> Result<OpenedDir, LogError> {
+        disk.create_dir_all(path).map_err(LogError::io("create", path))?;
+        let lock_path = path.join(".lock");
+        let lock = disk.lock(&lock_path).map_err(|error| match error.kind() {
+            io::ErrorKind::WouldBlock => LogError::Locked { path: lock_path.clone() },
+            _ => LogError::io("lock", &lock_path)(error),
+        })?;
+        let meta = MetaProperties::read(&*disk, path)?;
+        let clean_marker = CleanMarker::take(&*disk, path)?;
+        let checkpoints = Checkpoints::read(&*disk, path)?;
+        let mut deletions = DeletionQueue::default();
+        let mut partitions = Vec::new();
+        for (name, found) in list_directories(&*disk, path)? {
+            match found {
+                DirName::Partition(partition) => partitions.push(partition),
+                // Its delay was over when the process that renamed it ended.
+                DirName::Deleted => deletions.push(options.now, path.join(name)),
+                DirName::Stray | DirName::Future => {
+                    tracing::warn!(directory = name, "leaving a directory alone that no partition uses");
+                }
+                DirName::Other => return Err(LogError::UnknownDirectory { path: path.join(name) }),
+            }
+        }
+        let health = DirHealth::default();
+        let opener = Opener { disk: &disk, path, checkpoints, is_clean: clean_marker.is_some(), options, health };
+        let logs = opener.open_all(&partitions, config_of)?;
+        let health = opener.health;
+        let checkpoint_lock = Mutex::new(());
+        let path = path.to_owned();
+        let dir = Self { disk, path, meta, clean_marker, health, deletions, checkpoint_lock, _lock: lock };
+        Ok(OpenedDir { dir, logs })
+    }
+}
+
+/// Subdirectories that concern us and what their names say, sorted by name.
+fn list_directories(disk: &dyn Disk, path: &Path) -> Result<Vec<(String, DirName)>, LogError> {
+    let mut names: Vec<String> = disk
+        .list(path)
+        .map_err(LogError::io("list", path))?
+        .into_iter()
+        .filter(|entry| entry.is_dir && !OTHER_DIRECTORIES.contains(&entry.name.as_str()))
+        .map(|entry| entry.name)
+        .collect();
+    names.sort_unstable();
+    let is_metadata = |found: &DirName| matches!(found, DirName::Partition(p) if p.topic.as_str() == METADATA_TOPIC);
+    let parsed = names.into_iter().map(|name| {
+        let found = DirName::parse(&name);
+        (name, found)
+    });
+    Ok(parsed.filter(|(_, found)| !is_metadata(found)).collect())
+}
+
+const METADATA_TOPIC: &str = "__cluster_metadata";
+
+/// What the checkpoint files say.
+struct Checkpoints {
+    recovery_points: PartitionOffsets,
+    log_starts: PartitionOffsets,
+    high_watermarks: PartitionOffsets,
+}
+
+impl Checkpoints {
+    fn read(disk: &dyn Disk, dir: &Path) -> Result<Self, LogError> {
+        let read = |name| match OffsetCheckpoint::new(dir.join(name)).read(disk) {
+            Err(LogError::Malformed { path, reason }) => {
+                // All three are shortcuts: without them more is checked, and the high watermark starts lower.
+                tracing::warn!(path = %path.display(), reason, "ignoring a checkpoint file");
+                Ok(PartitionOffsets::new())
+            }
+            other => other,
+        };
+        Ok(Self {
+            recovery_points: read(OffsetCheckpoint::RECOVERY_POINT)?,
+            log_starts: read(OffsetCheckpoint::LOG_START)?,
+            high_watermarks: read(OffsetCheckpoint::REPLICATION)?,
+        })
+    }
+}
+
+/// Opens the logs of a directory, several at a time.
+struct Opener<'a> {
+    disk: &'a Arc<dyn Disk>,
+    path: &'a Path,
+    checkpoints: Checkpoints,
+    is_clean: bool,
+    options: DirOptions,
+    health: DirHealth,
+}
+
+impl Opener<'_> {
+    fn open_all(
+        &self,
+        partitions: &[TopicPartition],
+        config_of: &(dyn Fn(&TopicPartition) -> CheckedLogConfig + Sync),
+    ) -> Result<Vec<OpenedLog>, LogError> {
+        let next = AtomicUsize::new(0);
+        let work = || {
+            let mut opened = Vec::new();
+            while let Some(partition) = partitions.get(next.fetch_add(1, Ordering::Relaxed)) {
+                opened.push(self.open_log(partition, config_of(partition)));
+            }
+            opened
+        };
+        let threads = self.options.recovery_threads.clamp(1, partitions.len().max(1));
+        let opened: Vec<Result<OpenedLog, LogError>> = thread::scope(|scope| {
+            let others: Vec<_> = (1..threads).map(|_| scope.spawn(work)).collect();
+            let mut opened = work();
+            for other in others {
+                opened.extend(other.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic)));
+            }
+            opened
+        });
+        let mut logs = opened.into_iter().collect::<Result<Vec<_>, _>>()?;
+        logs.sort_unstable_by(|a, b| a.topic_partition.cmp(&b.topic_partition));
+        Ok(logs)
+    }
+
+    fn open_log(&self, partition: &TopicPartition, config: CheckedLogConfig) -> Result<OpenedLog, LogError> {
+        let path = self.path.join(partition.to_string());
+        let topic_id = PartitionMetadata::read(&**self.disk, &path)?.map(|metadata| metadata.topic_id);
+        let find = |offsets: &PartitionOffsets| offsets.get(partition).copied().unwrap_or(Offset::ZERO);
+        let options = OpenOptions {
+            clean: self.is_clean,
+            recovery_point: find(&self.checkpoints.recovery_points),
+            log_start: find(&self.checkpoints.log_starts),
+            high_watermark: find(&self.checkpoints.high_watermarks),
+            now: self.options.now,
+        };
+        let log = Log::open_in(Arc::clone(self.disk), &path, config, options, self.health.clone())?;
+        Ok(OpenedLog { topic_partition: partition.clone(), topic_id, log })
+    }
+}

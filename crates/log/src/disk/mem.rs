@@ -1,0 +1,326 @@
+//! Files in memory, with faults on demand.
+
+use std::collections::BTreeMap;
+use std::io::{self, IoSlice};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use highwater_types::TimestampMs;
+use parking_lot::Mutex;
+
+use super::{Disk, DiskFile, DiskLock, Entry, FileFacts, FileHandle, OpenMode};
+
+/// A file system in memory, for tests.
+///
+/// Clones share the same files. It remembers what was synced, so that [`crash`](Self::crash) can lose the rest,
+/// and it can fail a chosen call ([`fail_after`](Self::fail_after)). Names are durable at once; losing them is
+/// left to heavier simulators.
+#[derive(Clone, Debug, Default)]
+pub struct MemDisk(Arc<Mutex<State>>);
+
+/// A kind of call that [`MemDisk::fail_after`] can fail.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum DiskCall {
+    /// A write or a change of a file's size.
+    Write,
+    /// A sync of a file or directory.
+    Sync,
+}
+
+/// What [`MemDisk::crash`] does to bytes that were not synced.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum CrashLoss {
+    /// Keeps them all, as when only the process dies.
+    Nothing,
+    /// Keeps `per_256 / 256` of what was appended since the last sync, counted from its start, and puts back
+    /// synced bytes that were overwritten.
+    Tail {
+        /// Kept share.
+        per_256: u8,
+    },
+}
+
+#[derive(Debug, Default)]
+struct State {
+    files: BTreeMap<PathBuf, Arc<Mutex<Content>>>,
+    directories: BTreeMap<PathBuf, ()>,
+    locks: BTreeMap<PathBuf, ()>,
+    failure: Option<(DiskCall, u64)>,
+    now: i64,
+}
+
+#[derive(Debug, Default)]
+struct Content {
+    bytes: Vec<u8>,
+    durable: Vec<u8>,
+    modified: i64,
+}
+
+impl MemDisk {
+    /// An empty file system.
+    #[must_use]
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// This file system in the form in which logs take it.
+    #[must_use]
+    pub fn shared(&self) -> Arc<dyn Disk> {
+        Arc::new(self.clone())
+    }
+
+    /// Lets `calls` more calls of this kind succeed; the next one and all after it fail.
+    pub fn fail_after(&self, kind: DiskCall, calls: u64) {
+        self.0.lock().failure = Some((kind, calls));
+    }
+
+    /// Ends the failures of [`fail_after`](Self::fail_after).
+    pub fn heal(&self) {
+        self.0.lock().failure = None;
+    }
+
+    /// Sets the time that written files get.
+    pub fn set_time(&self, now: TimestampMs) {
+        self.0.lock().now = now.value();
+    }
+
+    /// Forgets unsynced bytes and every lock, as after a power loss. Open handles must not be used any more.
+    pub fn crash(&self, loss: CrashLoss) {
+        let mut state = self.0.lock();
+        state.locks.clear();
+        let CrashLoss::Tail { per_256 } = loss else { return };
+        for file in state.files.values() {
+            let mut content = file.lock();
+            let synced = content.durable.len().min(content.bytes.len());
+            let kept = synced + (content.bytes.len() - synced) * usize::from(per_256) / 256;
+            let mut after = content.durable.clone();
+            after.truncate(synced);
+            after.extend_from_slice(&content.bytes[synced..kept]);
+            content.durable.clone_from(&after);
+            content.bytes = after;
+        }
+    }
+
+    /// The content of a file, if there is one.
+    #[must_use]
+    pub fn read(&self, path: &Path) -> Option<Vec<u8>> {
+        self.0.lock().files.get(path).map(|file| file.lock().bytes.clone())
+    }
+
+    /// Creates or replaces a file, durably.
+    pub fn write(&self, path: &Path, bytes: &[u8]) {
+        let content = Content { bytes: bytes.to_vec(), durable: bytes.to_vec(), modified: self.0.lock().now };
+        self.0.lock().files.insert(path.to_owned(), Arc::new(Mutex::new(content)));
+    }
+
+    fn check(&self, kind: DiskCall) -> io::Result<()> {
+        match &mut self.0.lock().failure {
+            Some((failing, left)) if *failing == kind => match left.checked_sub(1) {
+                Some(fewer) => *left = fewer,
+                None => return Err(io::Error::other("injected failure")),
+            },
+            _ => {}
+        }
+        Ok(())
+    }
+}
+
+impl Disk for MemDisk {
+    fn open(&self, path: &Path, mode: OpenMode) -> io::Result<FileHandle> {
+        let mut state = self.0.lock();
+        if !state.files.contains_key(path) {
+            if mode != OpenMode::Create {
+                return Err(io::ErrorKind::NotFound.into());
+            }
+            let content = Content { modified: state.now, ..Content::default() };
+            state.files.insert(path.to_owned(), Arc::new(Mutex::new(content)));
+        }
+        let content = Arc::clone(&state.files[path]);
+        Ok(FileHandle::new(MemFile { disk: self.clone(), content }))
+    }
+
+    fn metadata(&self, path: &Path) -> io::Result<FileFacts> {
+        let state = self.0.lock();
+        if let Some(file) = state.files.get(path) {
+            let content = file.lock();
+            let size = content.bytes.len() as u64;
+            return Ok(FileFacts { is_dir: false, size, modified: TimestampMs(content.modified) });
+        }
+        if state.directories.contains_key(path) {
+            return Ok(FileFacts { is_dir: true, size: 0, modified: TimestampMs(state.now) });
+        }
+        Err(io::ErrorKind::NotFound.into())
+    }
+
+    fn list(&self, path: &Path) -> io::Result<Vec<Entry>> {
+        let state = self.0.lock();
+        if !state.directories.contains_key(path) {
+            return Err(io::ErrorKind::NotFound.into());
+        }
+        let name_in = |full: &PathBuf| {
+            let name = full.file_name()?.to_str()?;
+            (full.parent() == Some(path)).then(|| name.to_owned())
+        };
+        let directories = state.directories.keys().filter_map(name_in).map(|name| Entry { name, is_dir: true });
+        let files = state.files.keys().filter_map(name_in).map(|name| Entry { name, is_dir: false });
+        Ok(directories.chain(files).collect())
+    }
+
+    fn create_dir_all(&self, path: &Path) -> io::Result<()> {
+        let mut state = self.0.lock();
+        for directory in path.ancestors() {
+            state.directories.insert(directory.to_owned(), ());
+        }
+        Ok(())
+    }
+
+    fn rename(&self, from: &Path, to: &Path) -> io::Result<()> {
+        let mut state = self.0.lock();
+        if let Some(file) = state.files.remove(from) {
+            state.files.insert(to.to_owned(), file);
+            return Ok(());
+        }
+        if state.directories.remove(from).is_none() {
+            return Err(io::ErrorKind::NotFound.into());
+        }
+        state.directories.insert(to.to_owned(), ());
+        let moved: Vec<PathBuf> = state.files.keys().filter(|path| path.starts_with(from)).cloned().collect();
+        for old in moved {
+            let (Some(file), Ok(rest)) = (state.files.remove(&old), old.strip_prefix(from)) else { continue };
+            state.files.insert(to.join(rest), file);
+        }
+        Ok(())
+    }
+
+    fn remove_file(&self, path: &Path) -> io::Result<()> {
+        match self.0.lock().files.remove(path) {
+            Some(_) => Ok(()),
+            None => Err(io::ErrorKind::NotFound.into()),
+        }
+    }
+
+    fn remove_dir_all(&self, path: &Path) -> io::Result<()> {
+        let mut state = self.0.lock();
+        state.files.retain(|file, _| !file.starts_with(path));
+        state.directories.retain(|directory, ()| !directory.starts_with(path));
+        Ok(())
+    }
+
+    fn sync_dir(&self, _path: &Path) -> io::Result<()> {
+        self.check(DiskCall::Sync)
+    }
+
+    fn lock(&self, path: &Path) -> io::Result<Box<dyn DiskLock>> {
+        let mut state = self.0.lock();
+        if state.locks.insert(path.to_owned(), ()).is_some() {
+            return Err(io::ErrorKind::WouldBlock.into());
+        }
+        Ok(Box::new(MemLock { disk: self.clone(), path: path.to_owned() }))
+    }
+}
+
+#[derive(Debug)]
+struct MemLock {
+    disk: MemDisk,
+    path: PathBuf,
+}
+
+impl DiskLock for MemLock {}
+
+impl Drop for MemLock {
+    fn drop(&mut self) {
+        self.disk.0.lock().locks.remove(&self.path);
+    }
+}
+
+#[derive(Debug)]
+struct MemFile {
+    disk: MemDisk,
+    content: Arc<Mutex<Content>>,
+}
+
+impl MemFile {
+    fn change(&self, change: impl FnOnce(&mut Vec<u8>)) -> io::Result<()> {
+        self.disk.check(DiskCall::Write)?;
+        let now = self.disk.0.lock().now;
+        let mut content = self.content.lock();
+        change(&mut content.bytes);
+        content.modified = now;
+        Ok(())
+    }
+}
+
+impl DiskFile for MemFile {
+    fn read_at(&self, buffer: &mut [u8], position: u64) -> io::Result<usize> {
+        let content = self.content.lock();
+        let start = usize::try_from(position).unwrap_or(usize::MAX).min(content.bytes.len());
+        let count = buffer.len().min(content.bytes.len() - start);
+        buffer[..count].copy_from_slice(&content.bytes[start..start + count]);
+        Ok(count)
+    }
+
+    fn write_vectored_at(&self, slices: &[IoSlice<'_>], position: u64) -> io::Result<usize> {
+        let mut at = usize::try_from(position).map_err(io::Error::other)?;
+        let start = at;
+        self.change(|bytes| {
+            for slice in slices {
+                let end = at + slice.len();
+                if bytes.len() < end {
+                    bytes.resize(end, 0);
+                }
+                bytes[at..end].copy_from_slice(slice);
+                at = end;
+            }
+        })?;
+        Ok(at - start)
+    }
+
+    fn set_len(&self, length: u64) -> io::Result<()> {
+        let length = usize::try_from(length).map_err(io::Error::other)?;
+        self.change(|bytes| bytes.resize(length, 0))
+    }
+
+    fn reserve(&self, _position: u64, _length: u64) -> io::Result<()> {
+        Ok(())
+    }
+
+    fn sync_data(&self) -> io::Result<()> {
+        self.disk.check(DiskCall::Sync)?;
+        let mut content = self.content.lock();
+        content.durable = content.bytes.clone();
+        Ok(())
+    }
+
+    fn size(&self) -> io::Result<u64> {
+        Ok(self.content.lock().bytes.len() as u64)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_crash_keeps_synced_bytes_and_the_asked_share_of_the_rest() {
+        let disk = MemDisk::new();
+        let file = disk.open(Path::new("/f"), OpenMode::Create).unwrap();
+        file.write_all_at(b"synced", 0).unwrap();
+        file.sync_data().unwrap();
+        file.write_all_at(b"unsynced", 6).unwrap();
+        disk.crash(CrashLoss::Tail { per_256: 128 });
+        assert_eq!(disk.read(Path::new("/f")).unwrap(), b"syncedunsy");
+    }
+
+    #[test]
+    fn the_nth_write_fails_and_all_after_it() {
+        let disk = MemDisk::new();
+        let file = disk.open(Path::new("/f"), OpenMode::Create).unwrap();
+        disk.fail_after(DiskCall::Write, 1);
+        file.write_all_at(b"a", 0).unwrap();
+        file.write_all_at(b"b", 1).unwrap_err();
+        file.write_all_at(b"b", 1).unwrap_err();
+        file.sync_data().unwrap();
+        disk.heal();
+        file.write_all_at(b"b", 1).unwrap();
+    }
+}

@@ -1,0 +1,267 @@
+//! A flat file of fixed-size entries, sorted, appended at its end.
+
+use std::io;
+use std::marker::PhantomData;
+use std::path::{Path, PathBuf};
+use std::sync::OnceLock;
+
+use highwater_types::Offset;
+
+use crate::disk::{Disk, FileHandle, OpenMode};
+use crate::error::LogError;
+
+/// An entry of an index file.
+pub(crate) trait IndexEntry: Copy + Send + Sync {
+    /// Bytes of one entry.
+    const SIZE: usize;
+    fn write(self, out: &mut Vec<u8>);
+    /// `bytes` holds exactly [`SIZE`](Self::SIZE) bytes.
+    fn read(bytes: &[u8]) -> Self;
+}
+
+/// Where an index file lies and how large it may become.
+#[derive(Clone, Debug)]
+pub(crate) struct IndexPlace {
+    pub(crate) path: PathBuf,
+    /// Base offset of the segment.
+    pub(crate) base: Offset,
+    /// `segment.index.bytes`.
+    pub(crate) bytes_max: u32,
+}
+
+/// The entries of one index.
+///
+/// Entries that are not in the file yet are kept in memory and written together: the file of the newest segment
+/// is rebuilt after a crash anyway. At most [`TAIL_MAX`] of them are kept, so that memory per log is bounded
+/// whatever the segment's size. Everything else is read with `pread` when it is searched.
+#[derive(Debug)]
+pub(crate) struct IndexFile<E> {
+    place: IndexPlace,
+    file: FileHandle,
+    /// Entries in `file`.
+    written: usize,
+    /// Entries after them.
+    tail: Vec<E>,
+    /// The last entry, once it is known.
+    last: OnceLock<Option<E>>,
+    entry: PhantomData<E>,
+}
+
+/// Entries that wait in memory, at most.
+const TAIL_MAX: usize = 512;
+/// Entries read at once while searching.
+const BLOCK: usize = 64;
+const ENTRY_SIZE_MAX: usize = 12;
+
+impl<E: IndexEntry> IndexFile<E> {
+    /// Opens the file, creating it if it is missing; every whole entry in it counts.
+    pub(crate) fn open(disk: &dyn Disk, place: IndexPlace) -> Result<Self, LogError> {
+        let file = disk.open(&place.path, OpenMode::Create).map_err(LogError::io("open", &place.path))?;
+        let size = file.size().map_err(LogError::io("inspect", &place.path))?;
+        let entries = size / E::SIZE as u64;
+        let written = usize::try_from(entries).map_err(|_| LogError::corrupt("index size", &place.path, size))?;
+        Ok(Self { place, file, written, tail: Vec::new(), last: OnceLock::new(), entry: PhantomData })
+    }
+
+    /// Number of entries.
+    pub(crate) fn len(&self) -> usize {
+        self.written + self.tail.len()
+    }
+
+    /// Number of entries that `segment.index.bytes` allows.
+    pub(crate) fn capacity(&self) -> usize {
+        self.place.bytes_max as usize / E::SIZE
+    }
+
+    pub(crate) fn base(&self) -> Offset {
+        self.place.base
+    }
+
+    pub(crate) fn path(&self) -> &Path {
+        &self.place.path
+    }
+
+    pub(crate) fn handle(&self) -> &FileHandle {
+        &self.file
+    }
+
+    /// Changes `segment.index.bytes`; the file follows at the next [`grow`](Self::grow).
+    pub(crate) fn set_bytes_max(&mut self, bytes_max: u32) {
+        self.place.bytes_max = bytes_max;
+    }
+
+    /// The last entry.
+    pub(crate) fn last(&self) -> Result<Option<E>, LogError> {
+        if let Some(last) = self.last.get() {
+            return Ok(*last);
+        }
+        let last = match self.len().checked_sub(1) {
+            Some(index) => Some(self.get(index)?),
+            None => None,
+        };
+        Ok(*self.last.get_or_init(|| last))
+    }
+
+    /// The entry at `index`, which must be below [`len`](Self::len).
+    pub(crate) fn get(&self, index: usize) -> Result<E, LogError> {
+        if let Some(in_tail) = index.checked_sub(self.written) {
+            return Ok(self.tail[in_tail]);
+        }
+        let mut bytes = [0; ENTRY_SIZE_MAX];
+        let bytes = &mut bytes[..E::SIZE];
+        self.read_entries(bytes, index)?;
+        Ok(E::read(bytes))
+    }
+
+    /// Adds an entry at the end.
+    pub(crate) fn push(&mut self, entry: E) -> Result<(), LogError> {
+        self.tail.push(entry);
+        self.last = OnceLock::from(Some(entry));
+        if self.tail.len() >= TAIL_MAX { self.write_tail() } else { Ok(()) }
+    }
+
+    /// Brings the file up to date.
+    pub(crate) fn write_tail(&mut self) -> Result<(), LogError> {
+        if self.tail.is_empty() {
+            return Ok(());
+        }
+        let mut bytes = Vec::with_capacity(self.tail.len() * E::SIZE);
+        for entry in &self.tail {
+            entry.write(&mut bytes);
+        }
+        let position = (self.written * E::SIZE) as u64;
+        self.file.write_all_at(&bytes, position).map_err(LogError::io("write", &self.place.path))?;
+        self.written += self.tail.len();
+        self.tail.clear();
+        Ok(())
+    }
+
+    /// Number of leading entries for which `before` holds; it must hold for a prefix.
+    pub(crate) fn partition_point(&self, before: impl Fn(&E) -> bool) -> Result<usize, LogError> {
+        if self.tail.first().is_some_and(&before) {
+            return Ok(self.written + self.tail.partition_point(before));
+        }
+        let (mut low, mut high) = (0, self.written);
+        // Most searches are for the end of the log, so its last block is tried first.
+        let mut start = high.saturating_sub(BLOCK);
+        let mut buffer = [0; BLOCK * ENTRY_SIZE_MAX];
+        while low < high {
+            let block = &mut buffer[..(high - start).min(BLOCK) * E::SIZE];
+            self.read_entries(block, start)?;
+            let count = block.len() / E::SIZE;
+            let holds = block.chunks_exact(E::SIZE).take_while(|bytes| before(&E::read(bytes))).count();
+            if holds == 0 {
+                high = start;
+            } else if holds < count {
+                return Ok(start + holds);
+            } else {
+                low = start + count;
+            }
+            start = if high - low <= BLOCK { low } else { low + (high - low) / 2 };
+        }
+        Ok(low)
+    }
+
+    /// Keeps the first `len` entries. The file keeps its size.
+    pub(crate) fn truncate(&mut self, len: usize) {
+        if len >= self.len() {
+            return;
+        }
+        self.tail.truncate(len.saturating_sub(self.written));
+        self.written = self.written.min(len);
+        self.last = OnceLock::new();
+    }
+
+    /// Cuts the file to its entries.
+    pub(crate) fn trim(&mut self) -> Result<(), LogError> {
+        self.write_tail()?;
+        self.file.set_len((self.written * E::SIZE) as u64).map_err(LogError::io("trim", &self.place.path))
+    }
+
+    /// Extends the file to the size an active segment's index has, with zeros.
+    pub(crate) fn grow(&mut self) -> Result<(), LogError> {
+        let entries = self.capacity().max(self.len());
+        self.file.set_len((entries * E::SIZE) as u64).map_err(LogError::io("extend", &self.place.path))
+    }
+
+    fn read_entries(&self, out: &mut [u8], index: usize) -> Result<(), LogError> {
+        let position = (index * E::SIZE) as u64;
+        match self.file.read_exact_at(out, position) {
+            Err(e) if e.kind() == io::ErrorKind::UnexpectedEof => {
+                Err(LogError::corrupt("index shorter than when it was opened", &self.place.path, position))
+            }
+            other => other.map_err(LogError::io("read", &self.place.path)),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::disk::MemDisk;
+
+    #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+    struct Number(u32);
+
+    impl IndexEntry for Number {
+        const SIZE: usize = 4;
+        fn write(self, out: &mut Vec<u8>) {
+            out.extend_from_slice(&self.0.to_be_bytes());
+        }
+        fn read(bytes: &[u8]) -> Self {
+            Self(u32::from_be_bytes(bytes.try_into().unwrap()))
+        }
+    }
+
+    fn open(disk: &MemDisk) -> IndexFile<Number> {
+        let place = IndexPlace { path: "/i".into(), base: Offset::ZERO, bytes_max: 10_003 };
+        IndexFile::open(disk, place).unwrap()
+    }
+
+    #[test]
+    fn a_search_finds_the_same_place_whatever_is_in_file_and_tail() {
+        for count in [0u32, 1, 5, 63, 64, 65, 511, 512, 513, 1_500, 2_000] {
+            let disk = MemDisk::new();
+            let mut index = open(&disk);
+            for i in 0..count {
+                index.push(Number(i * 2)).unwrap();
+            }
+            assert_eq!(index.len(), count as usize);
+            for target in 0..count * 2 + 2 {
+                let found = index.partition_point(|entry| entry.0 <= target).unwrap();
+                assert_eq!(found, ((target / 2 + 1).min(count)) as usize, "{target} of {count}");
+            }
+            assert_eq!(index.last().unwrap(), count.checked_sub(1).map(|i| Number(i * 2)));
+        }
+    }
+
+    #[test]
+    fn the_file_is_full_size_while_active_and_exact_when_trimmed() {
+        let disk = MemDisk::new();
+        let mut index = open(&disk);
+        index.grow().unwrap();
+        index.push(Number(7)).unwrap();
+        assert_eq!(disk.read(Path::new("/i")).unwrap(), vec![0; 10_000]);
+        index.trim().unwrap();
+        assert_eq!(disk.read(Path::new("/i")).unwrap(), [0, 0, 0, 7]);
+        let reopened = open(&disk);
+        assert_eq!((reopened.len(), reopened.last().unwrap()), (1, Some(Number(7))));
+    }
+
+    #[test]
+    fn truncation_reaches_tail_and_file() {
+        let disk = MemDisk::new();
+        let mut index = open(&disk);
+        for i in 0..600 {
+            index.push(Number(i)).unwrap();
+        }
+        index.truncate(550);
+        assert_eq!((index.len(), index.last().unwrap()), (550, Some(Number(549))));
+        index.truncate(10);
+        assert_eq!((index.len(), index.last().unwrap()), (10, Some(Number(9))));
+        index.push(Number(99)).unwrap();
+        assert_eq!(index.get(10).unwrap(), Number(99));
+        index.trim().unwrap();
+        assert_eq!(disk.read(Path::new("/i")).unwrap().len(), 44);
+    }
+}

@@ -1,0 +1,132 @@
+//! Making appends durable (storage format, section 15).
+
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use highwater_types::Offset;
+
+use super::Log;
+use crate::disk::{Disk, FileHandle};
+use crate::error::LogError;
+use crate::health::LogHealth;
+
+/// Files to sync, to be run without holding up the log. Give the outcome to [`Log::complete_flush`].
+#[derive(Debug)]
+#[must_use = "nothing is synced until the task is run"]
+pub struct FlushTask {
+    files: Vec<(FileHandle, PathBuf)>,
+    /// Synced when files have been created since the recovery point.
+    dir: Option<(Arc<dyn Disk>, PathBuf)>,
+    health: LogHealth,
+    done: FlushDone,
+}
+
+/// Proof that a [`FlushTask`] has been run.
+#[derive(Clone, Copy, Debug)]
+#[must_use = "the recovery point moves when Log::complete_flush gets this"]
+pub struct FlushDone {
+    up_to: Offset,
+    truncations: u64,
+}
+
+impl FlushTask {
+    /// The offset below which everything will be durable.
+    #[must_use]
+    pub fn up_to(&self) -> Offset {
+        self.done.up_to
+    }
+
+    /// Syncs the files: one `fdatasync` each, and one of the directory after a roll.
+    ///
+    /// # Errors
+    ///
+    /// [`LogError::Io`]; the log is poisoned, since what had been written may be lost now.
+    pub fn run(self) -> Result<FlushDone, LogError> {
+        let sync = || {
+            for (file, path) in &self.files {
+                file.sync_data().map_err(LogError::io("sync", path))?;
+            }
+            match &self.dir {
+                Some((disk, path)) => disk.sync_dir(path).map_err(LogError::io("sync", path)),
+                None => Ok(()),
+            }
+        };
+        self.health.watch(sync())?;
+        Ok(self.done)
+    }
+}
+
+impl Log {
+    /// Makes everything appended so far durable, and waits for it.
+    ///
+    /// # Errors
+    ///
+    /// [`LogError::Io`], [`LogError::Poisoned`].
+    pub fn flush(&mut self) -> Result<(), LogError> {
+        self.health.check()?;
+        if let Some(task) = self.flush_task() {
+            let done = task.run()?;
+            self.complete_flush(done);
+        }
+        Ok(())
+    }
+
+    /// What to sync to make everything appended so far durable; `None` if it is.
+    pub fn flush_task(&mut self) -> Option<FlushTask> {
+        self.flush_due = false;
+        self.task_up_to(self.log_end)
+    }
+
+    /// What rolls have left to sync, once each; cheap if there is nothing.
+    pub fn due_flush(&mut self) -> Option<FlushTask> {
+        if !self.flush_due {
+            return None;
+        }
+        self.flush_due = false;
+        self.task_up_to(self.segments.active().base().min(self.log_end))
+    }
+
+    /// Takes note of a finished flush: the recovery point moves.
+    ///
+    /// A flush that began before a truncation counts for nothing.
+    pub fn complete_flush(&mut self, done: FlushDone) {
+        if done.truncations == self.truncations {
+            assert!(done.up_to <= self.log_end, "without a truncation the log end does not go back");
+            self.recovery_point = self.recovery_point.max(done.up_to);
+        }
+    }
+
+    /// Writes index entries that are still kept in memory to the index files.
+    ///
+    /// Nothing in the log depends on it: the indexes of the active segment are rebuilt after a crash.
+    ///
+    /// # Errors
+    ///
+    /// [`LogError::Io`], [`LogError::Poisoned`].
+    pub fn flush_indexes(&mut self) -> Result<(), LogError> {
+        self.health.check()?;
+        let written = self.segments.active_mut().write_indexes();
+        self.health.watch(written)
+    }
+
+    fn task_up_to(&self, up_to: Offset) -> Option<FlushTask> {
+        if up_to <= self.recovery_point {
+            return None;
+        }
+        let mut files = Vec::new();
+        let mut has_new_files = false;
+        let from = self.segments.floor(self.recovery_point);
+        for (index, segment) in self.segments.from(from).iter().enumerate() {
+            if up_to <= segment.base() {
+                break;
+            }
+            has_new_files |= self.recovery_point <= segment.base();
+            // The active segment's indexes are rebuilt after a crash, whatever their state.
+            let is_active = from + index + 1 == self.segments.len();
+            files.extend(segment.handles().into_iter().take(if is_active { 1 } else { 3 }));
+        }
+        let dir = has_new_files.then(|| (Arc::clone(&self.place.disk), self.place.dir.clone()));
+        let done = FlushDone { up_to, truncations: self.truncations };
+        Some(FlushTask { files, dir, health: self.health.clone(), done })
+    }
+}

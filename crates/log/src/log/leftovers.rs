@@ -1,0 +1,86 @@
+//! What a crash leaves of deletions and of compaction (storage format, sections 16.1 and 16.2).
+
+use std::path::Path;
+
+use highwater_types::Offset;
+
+use crate::disk::{Disk, OpenMode};
+use crate::error::LogError;
+use crate::names::{CLEANED, DELETED, FileKind, SWAP, parse_file_name};
+use crate::segment::EntryScan;
+
+/// Finishes what was interrupted: deletions are completed, compaction is completed or undone.
+pub(super) fn remove_leftovers(disk: &dyn Disk, dir: &Path) -> Result<(), LogError> {
+    let names: Vec<String> = list(disk, dir)?;
+    let remove = |name: &str| {
+        let path = dir.join(name);
+        disk.remove_file(&path).map_err(LogError::io("remove", &path))
+    };
+    for name in names.iter().filter(|name| name.ends_with(DELETED) && !name.contains(".checkpoint")) {
+        remove(name)?;
+    }
+    let cleaned = names.iter().filter_map(|name| base_of(name, CLEANED));
+    let unfinished = cleaned.map(|(base, _)| base).min();
+    let mut swap = Vec::new();
+    for name in &names {
+        if base_of(name, CLEANED).is_some() {
+            remove(name)?;
+        } else if let Some((base, kind)) = base_of(name, SWAP) {
+            // The originals of these are still there: renaming goes from the highest base down.
+            if unfinished.is_some_and(|unfinished| unfinished <= base) {
+                remove(name)?;
+            } else {
+                swap.push((name.as_str(), base, kind));
+            }
+        }
+    }
+    complete_swap(disk, dir, &names, &swap)
+}
+
+/// Puts complete `.swap` files in the place of those they replace.
+fn complete_swap(
+    disk: &dyn Disk,
+    dir: &Path,
+    names: &[String],
+    swap: &[(&str, Offset, FileKind)],
+) -> Result<(), LogError> {
+    let mut replaced: Option<(Offset, Offset)> = None;
+    for (name, base, _) in swap.iter().filter(|(_, _, kind)| *kind == FileKind::Log) {
+        let next = next_offset(disk, &dir.join(name), *base)?;
+        let (first, end) = replaced.unwrap_or((*base, next));
+        replaced = Some((first.min(*base), end.max(next)));
+    }
+    if let Some((first, end)) = replaced {
+        let is_replaced =
+            |name: &&String| parse_file_name(name).is_some_and(|(offset, _)| first <= offset && offset < end);
+        for name in names.iter().filter(is_replaced) {
+            let path = dir.join(name);
+            disk.remove_file(&path).map_err(LogError::io("remove", &path))?;
+        }
+    }
+    for (name, _, _) in swap {
+        let path = dir.join(name);
+        let target = dir.join(name.strip_suffix(SWAP).unwrap_or(name));
+        disk.rename(&path, &target).map_err(LogError::io("rename", &path))?;
+    }
+    Ok(())
+}
+
+fn base_of(name: &str, suffix: &str) -> Option<(Offset, FileKind)> {
+    parse_file_name(name.strip_suffix(suffix)?)
+}
+
+fn next_offset(disk: &dyn Disk, path: &Path, base: Offset) -> Result<Offset, LogError> {
+    let file = disk.open(path, OpenMode::Read).map_err(LogError::io("open", path))?;
+    let size = file.size().map_err(LogError::io("inspect", path))?;
+    let mut next = base;
+    for entry in EntryScan::new(&file, path, 0, size) {
+        next = entry?.1.next_offset();
+    }
+    Ok(next)
+}
+
+fn list(disk: &dyn Disk, dir: &Path) -> Result<Vec<String>, LogError> {
+    let entries = disk.list(dir).map_err(LogError::io("list", dir))?;
+    Ok(entries.into_iter().filter(|entry| !entry.is_dir).map(|entry| entry.name).collect())
+}

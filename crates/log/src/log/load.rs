@@ -1,0 +1,272 @@
+//! Opening a log: the order of steps of the storage format, section 16.
+
+use std::collections::BTreeSet;
+
+use highwater_types::{Offset, TimestampMs};
+
+use super::deletion::{DeletionQueue, rename_deleted};
+use super::leftovers::remove_leftovers;
+use super::segments::Segments;
+use super::snapshots::Snapshots;
+use super::{Log, OpenOptions};
+use crate::disk::Entry;
+use crate::entry::{EntryInfo, read_marker};
+use crate::epoch_cache::EpochCache;
+use crate::error::LogError;
+use crate::health::LogHealth;
+use crate::names::{FileKind, parse_file_name};
+use crate::producer::Producers;
+use crate::segment::{Place, Segment, WholeEntries};
+
+/// Opens the log in `place`.
+pub(super) fn load(place: Place, options: OpenOptions, health: LogHealth) -> Result<Log, LogError> {
+    place.disk.create_dir_all(&place.dir).map_err(LogError::io("create", &place.dir))?;
+    remove_leftovers(&*place.disk, &place.dir)?;
+    let mut loader = Loader::new(place, options)?;
+    loader.open_segments()?;
+    if !loader.options.clean {
+        loader.recover()?;
+    }
+    loader.finish(health)
+}
+
+/// A log that is being opened.
+struct Loader {
+    place: Place,
+    options: OpenOptions,
+    segments: Vec<Segment>,
+    epochs: EpochCache,
+    epochs_changed: bool,
+    producers: Producers,
+    snapshots: Snapshots,
+    deletions: DeletionQueue,
+}
+
+impl Loader {
+    fn new(place: Place, mut options: OpenOptions) -> Result<Self, LogError> {
+        let epochs = match EpochCache::read(&*place.disk, &place.dir) {
+            Err(LogError::Malformed { path, reason }) => {
+                // Recovery notes every epoch again that it finds.
+                tracing::warn!(path = %path.display(), reason, "rebuilding the leader epochs");
+                options = OpenOptions { clean: false, recovery_point: Offset::ZERO, ..options };
+                EpochCache::default()
+            }
+            other => other?,
+        };
+        Ok(Self {
+            place,
+            options,
+            segments: Vec::new(),
+            epochs,
+            epochs_changed: false,
+            producers: Producers::default(),
+            snapshots: Snapshots::default(),
+            deletions: DeletionQueue::default(),
+        })
+    }
+
+    /// Opens what is there, removes indexes without a log, and recovers segments without an index.
+    fn open_segments(&mut self) -> Result<(), LogError> {
+        let files: BTreeSet<(Offset, FileKind)> =
+            self.list()?.iter().filter_map(|e| parse_file_name(&e.name)).collect();
+        let has = |base: Offset, kind: FileKind| files.contains(&(base, kind));
+        self.snapshots = Snapshots::new(
+            files.iter().filter(|(_, kind)| *kind == FileKind::Snapshot).map(|&(offset, _)| offset).collect(),
+        );
+        for &(base, kind) in &files {
+            match kind {
+                FileKind::OffsetIndex | FileKind::TimeIndex | FileKind::TxnIndex if !has(base, FileKind::Log) => {
+                    let path = self.place.file(base, kind);
+                    tracing::warn!(path = %path.display(), "removing an index without a log");
+                    self.place.disk.remove_file(&path).map_err(LogError::io("remove", &path))?;
+                }
+                FileKind::Log => {
+                    self.segments.push(Segment::open(&self.place, base, self.options.now)?);
+                    if !has(base, FileKind::OffsetIndex) && self.options.clean {
+                        let last = self.segments.len() - 1;
+                        self.recover_segment(last)?;
+                    }
+                }
+                _ => {}
+            }
+        }
+        Ok(())
+    }
+
+    fn list(&self) -> Result<Vec<Entry>, LogError> {
+        self.place.disk.list(&self.place.dir).map_err(LogError::io("list", &self.place.dir))
+    }
+
+    /// Checks everything from the recovery point's segment on; what follows lost bytes is dropped.
+    fn recover(&mut self) -> Result<(), LogError> {
+        let above = self.segments.partition_point(|segment| segment.base() <= self.options.recovery_point);
+        let mut index = above.saturating_sub(1);
+        while index < self.segments.len() {
+            let lost_bytes = self.recover_segment(index)?;
+            index += 1;
+            if lost_bytes {
+                let dropped = self.segments.split_off(index);
+                self.deletions.remove_segments(&self.place, &mut self.snapshots, &dropped, self.options.now)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Rebuilds one segment. Returns whether bytes were lost.
+    fn recover_segment(&mut self, index: usize) -> Result<bool, LogError> {
+        let base = self.segments[index].base();
+        let log_start = self.options.log_start;
+        // Each segment starts from the snapshot that the one before it has left.
+        self.producers = Producers::default();
+        let now = self.options.now;
+        let earlier = &self.segments[..=index];
+        rebuild_producers(&self.place, earlier, &mut self.producers, &mut self.snapshots, log_start, base, now)?;
+        let (producers, epochs, changed) = (&mut self.producers, &mut self.epochs, &mut self.epochs_changed);
+        let recovery = self.segments[index].recover(&self.place.config, &mut |info, bytes| {
+            if let Some(epoch) = info.leader_epoch {
+                if epochs.latest().is_none_or(|latest| latest.epoch < epoch) {
+                    *changed |= epochs.assign(epoch, info.base_or_last());
+                }
+            }
+            apply(producers, info, || bytes);
+        })?;
+        self.producers.set_end(recovery.next_offset);
+        self.snapshots.take(&self.place, &mut self.producers)?;
+        Ok(recovery.bytes_cut > 0)
+    }
+
+    fn finish(mut self, health: LogHealth) -> Result<Log, LogError> {
+        let (log_end, torn_at) = self.settle_end()?;
+        let first_base = self.segments[0].base();
+        let log_start = self.options.log_start.max(first_base);
+        let recovery_point = if self.options.clean { log_end } else { self.options.recovery_point.min(log_end) };
+        self.epochs_changed |= self.epochs.truncate_from_end(log_end);
+        self.epochs_changed |= self.epochs.truncate_from_start(log_start);
+        if self.epochs_changed {
+            self.epochs.write(&*self.place.disk, &self.place.dir)?;
+        }
+        self.load_producers(log_start, log_end)?;
+        let mut segments = Segments::new(self.segments);
+        segments.active_mut().grow(&self.place)?;
+        let high_watermark = self.options.high_watermark.max(log_start).min(log_end);
+        self.producers.advance_high_watermark(high_watermark);
+        let log = Log {
+            place: self.place,
+            segments,
+            log_start,
+            log_end,
+            high_watermark,
+            recovery_point,
+            epochs: self.epochs,
+            producers: self.producers,
+            snapshots: self.snapshots,
+            deletions: self.deletions,
+            health,
+            flush_due: false,
+            truncations: 0,
+            torn_at,
+            is_closed: false,
+        };
+        log.assert_invariants();
+        Ok(log)
+    }
+
+    /// The log end, and where the last whole entry ends if that is not the end of the file.
+    ///
+    /// Makes sure that there is a segment, and that the log does not end below its start.
+    fn settle_end(&mut self) -> Result<(Offset, Option<u64>), LogError> {
+        let log_start = self.options.log_start;
+        if let Some(active) = self.segments.last() {
+            let (next_offset, end) = active.end()?;
+            if log_start <= next_offset {
+                return Ok((next_offset, (end < active.size()).then_some(end)));
+            }
+            tracing::warn!(dir = %self.place.dir.display(), %next_offset, %log_start, "log ends below its start");
+            for base in self.segments.drain(..).map(|segment| segment.base()) {
+                for kind in FileKind::SEGMENT {
+                    rename_deleted(&*self.place.disk, &self.place.file(base, kind))?;
+                }
+            }
+            self.snapshots.delete_all(&self.place)?;
+            self.epochs_changed |= self.epochs.clear();
+        }
+        self.segments.push(Segment::create(&self.place, log_start, self.options.now)?);
+        Ok((log_start, None))
+    }
+
+    fn load_producers(&mut self, log_start: Offset, log_end: Offset) -> Result<(), LogError> {
+        let bases: BTreeSet<Offset> = self.segments.iter().map(Segment::base).collect();
+        self.snapshots.delete_stray(&self.place, &bases)?;
+        self.producers = Producers::default();
+        if self.options.clean && self.snapshots.is_empty() {
+            // Written by a release without snapshots: its producers are forgotten rather than read from all logs.
+            for offset in snapshot_bases(&self.segments).into_iter().chain([log_end]) {
+                self.producers.set_end(offset);
+                self.snapshots.take(&self.place, &mut self.producers)?;
+            }
+            return Ok(());
+        }
+        let now = self.options.now;
+        let (producers, snapshots) = (&mut self.producers, &mut self.snapshots);
+        rebuild_producers(&self.place, &self.segments, producers, snapshots, log_start, log_end, now)
+    }
+}
+
+/// Brings the producer state to `end`: from the newest snapshot, then from the log.
+pub(super) fn rebuild_producers(
+    place: &Place,
+    segments: &[Segment],
+    producers: &mut Producers,
+    snapshots: &mut Snapshots,
+    log_start: Offset,
+    end: Offset,
+    now: TimestampMs,
+) -> Result<(), LogError> {
+    // Without producers up to a later offset there were none up to `end` either.
+    let is_known_empty = producers.is_empty() && end <= producers.end() && producers.end() > Offset::ZERO;
+    snapshots.reload(place, producers, log_start, end, now)?;
+    if producers.end() < end && !is_known_empty {
+        let snapshot_at = snapshot_bases(segments);
+        let floor = segments.partition_point(|segment| segment.base() <= producers.end()).saturating_sub(1);
+        for segment in segments[floor..].iter().take_while(|segment| segment.base() < end) {
+            let start = segment.base().max(producers.end()).max(log_start);
+            producers.set_end(start);
+            if snapshot_at.contains(&segment.base()) {
+                snapshots.take(place, producers)?;
+            }
+            replay(segment, producers, start, end)?;
+        }
+    }
+    producers.set_end(end);
+    snapshots.take(place, producers)
+}
+
+/// Bases of the last two segments, at which a rebuild leaves snapshots.
+fn snapshot_bases(segments: &[Segment]) -> Vec<Offset> {
+    segments[segments.len().saturating_sub(2)..].iter().map(Segment::base).collect()
+}
+
+/// Applies the entries of one segment within `start..end`.
+fn replay(segment: &Segment, producers: &mut Producers, start: Offset, end: Offset) -> Result<(), LogError> {
+    let Some(found) = segment.find(start)? else { return Ok(()) };
+    for entry in segment.scan(found.position) {
+        let (position, info) = entry?;
+        if end <= info.base_or_last() {
+            break;
+        }
+        if !info.is_control {
+            apply(producers, &info, || &[]);
+        } else if info.producer.is_some() {
+            let mut whole = WholeEntries::new(segment.log(), segment.path(), position, segment.size());
+            if let Some((info, bytes)) = whole.next_unchecked()? {
+                apply(producers, &info, || bytes);
+            }
+        }
+    }
+    Ok(())
+}
+
+fn apply<'a>(producers: &mut Producers, info: &EntryInfo, bytes: impl FnOnce() -> &'a [u8]) {
+    let marker = if info.is_control { read_marker(bytes()) } else { None };
+    producers.apply(info, marker);
+}

@@ -1,0 +1,104 @@
+//! Truncation (storage format, section 17).
+
+use highwater_types::{Offset, TimestampMs};
+
+use super::Log;
+use super::load::rebuild_producers;
+use crate::error::LogError;
+use crate::segment::Segment;
+
+impl Log {
+    /// Removes everything from offset `to` on. Returns whether the log end moved.
+    ///
+    /// Whole batches go: if `to` lies inside one, all of it is removed, and the log ends at `to` nevertheless.
+    /// A `to` below the first segment empties the log. Cutting is synced.
+    ///
+    /// # Errors
+    ///
+    /// [`LogError::Io`], [`LogError::Poisoned`], [`LogError::Corrupt`].
+    pub fn truncate_to(&mut self, to: Offset, now: TimestampMs) -> Result<bool, LogError> {
+        self.check_open()?;
+        if self.log_end <= to {
+            let truncated = self.truncate_epochs(self.log_end.min(to));
+            self.health.watch(truncated)?;
+            return Ok(false);
+        }
+        if to < self.segments.first().base() {
+            self.truncate_fully_and_start_at(to, None, now)?;
+            return Ok(true);
+        }
+        let truncated = self.truncate_inside(to, now);
+        self.health.watch(truncated)?;
+        self.assert_invariants();
+        Ok(true)
+    }
+
+    fn truncate_inside(&mut self, to: Offset, now: TimestampMs) -> Result<(), LogError> {
+        self.truncations += 1;
+        let kept = self.segments.floor(to) + 1;
+        let removed = self.segments.split_off(kept);
+        self.deletions.remove_segments(&self.place, &mut self.snapshots, &removed, now)?;
+        self.segments.active_mut().truncate_to(to, &self.place)?;
+        self.log_end = to;
+        self.recovery_point = self.recovery_point.min(to);
+        self.log_start = self.log_start.min(to);
+        self.truncate_epochs(to)?;
+        rebuild_producers(
+            &self.place,
+            self.segments.from(0),
+            &mut self.producers,
+            &mut self.snapshots,
+            self.log_start,
+            to,
+            now,
+        )?;
+        self.high_watermark = self.high_watermark.min(to);
+        Ok(())
+    }
+
+    /// Removes everything, and starts an empty log at `at` with log start `log_start`, by default `at` too.
+    ///
+    /// # Errors
+    ///
+    /// [`LogError::Io`], [`LogError::Poisoned`].
+    pub fn truncate_fully_and_start_at(
+        &mut self,
+        at: Offset,
+        log_start: Option<Offset>,
+        now: TimestampMs,
+    ) -> Result<(), LogError> {
+        self.check_open()?;
+        let restarted = self.restart_at(at, log_start.unwrap_or(at).min(at), now);
+        self.health.watch(restarted)?;
+        self.assert_invariants();
+        Ok(())
+    }
+
+    fn restart_at(&mut self, at: Offset, log_start: Offset, now: TimestampMs) -> Result<(), LogError> {
+        self.truncations += 1;
+        // The new segment is made before the old ones go, unless its names are still taken.
+        let is_taken = self.segments.iter().any(|segment| segment.base() == at);
+        let early = if is_taken { None } else { Some(Segment::create(&self.place, at, now)?) };
+        let bases: Vec<Offset> = self.segments.iter().map(Segment::base).collect();
+        self.deletions.remove_files(&self.place, &mut self.snapshots, &bases, now)?;
+        let fresh = early.map_or_else(|| Segment::create(&self.place, at, now), Ok)?;
+        self.segments.replace_all(fresh);
+        self.snapshots.delete_all(&self.place)?;
+        self.producers.reset(at);
+        self.log_start = log_start;
+        self.log_end = at;
+        self.recovery_point = at;
+        self.high_watermark = at;
+        if self.epochs.clear() {
+            self.epochs.write_unsynced(&*self.place.disk, &self.place.dir)?;
+        }
+        Ok(())
+    }
+
+    fn truncate_epochs(&mut self, end: Offset) -> Result<(), LogError> {
+        if self.epochs.truncate_from_end(end) {
+            self.epochs.write_unsynced(&*self.place.disk, &self.place.dir)?;
+        }
+        Ok(())
+    }
+}

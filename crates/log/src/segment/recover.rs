@@ -1,0 +1,67 @@
+//! Rebuilding a segment from its log file (storage format, section 16).
+
+use highwater_types::Offset;
+
+use super::scan::Stop;
+use super::{Segment, WholeEntries};
+use crate::config::CheckedLogConfig;
+use crate::entry::EntryInfo;
+use crate::error::LogError;
+use crate::index::relative_offset;
+
+/// What recovery found.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Recovery {
+    /// Bytes cut off the end of the log file.
+    pub(crate) bytes_cut: u64,
+    /// The offset after the last valid entry.
+    pub(crate) next_offset: Offset,
+}
+
+/// Is shown every valid entry, in order, with its bytes.
+pub(crate) type RecoveryVisitor<'a> = dyn FnMut(&EntryInfo, &[u8]) + 'a;
+
+impl Segment {
+    /// Checks every entry, rebuilds the indexes, and cuts the file at the first entry that is not valid.
+    ///
+    /// Leaves the files trimmed, as those of a closed segment.
+    pub(crate) fn recover(
+        &mut self,
+        config: &CheckedLogConfig,
+        visit: &mut RecoveryVisitor<'_>,
+    ) -> Result<Recovery, LogError> {
+        let end = self.size;
+        self.clear_indexes();
+        self.size = 0;
+        let mut next_offset = self.base;
+        // Another handle of the same file, so that the scan does not borrow what it updates.
+        let (file, path) = (self.log.clone(), self.path.clone());
+        let mut entries = WholeEntries::new(&file, &path, 0, end);
+        let stop = loop {
+            let (info, bytes) = match entries.next_checked()? {
+                Ok(entry) => entry,
+                Err(stop) => break stop,
+            };
+            if info.last < next_offset || relative_offset(self.base, info.last).is_none() {
+                break Stop::Invalid("offsets");
+            }
+            self.note_recovered(&info, config)?;
+            next_offset = info.next_offset();
+            visit(&info, bytes);
+        };
+        let bytes_cut = end - self.size;
+        if bytes_cut > 0 {
+            tracing::warn!(path = %path.display(), position = self.size, bytes_cut, ?stop, "segment cut at recovery");
+            let valid = std::mem::replace(&mut self.size, end);
+            self.truncate_bytes(valid)?;
+        }
+        self.seal()?;
+        Ok(Recovery { bytes_cut, next_offset })
+    }
+
+    /// As for appended entries, but an index that is full is left so: it may have been made smaller since.
+    fn note_recovered(&mut self, info: &EntryInfo, config: &CheckedLogConfig) -> Result<(), LogError> {
+        let interval = if self.is_index_full() { u32::MAX } else { config.index_interval_bytes };
+        self.note_appended(info, interval)
+    }
+}
