@@ -3,3 +3,4 @@
 pub mod net;
 pub mod purgatory;
 pub mod server;
+pub mod session;

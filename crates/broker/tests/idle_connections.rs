@@ -1,5 +1,7 @@
 //! What an idle connection costs. In a process of its own, since it measures the memory of the whole process.
 
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on should stop")]
+
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpStream};
 use std::sync::Arc;

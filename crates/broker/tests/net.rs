@@ -1,5 +1,7 @@
 //! The event loops over real loopback sockets, with a service that does what one byte of each request says.
 
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on should stop")]
+
 use std::io::{Read, Seek, SeekFrom, Write};
 use std::net::{SocketAddr, TcpStream};
 use std::sync::Arc;

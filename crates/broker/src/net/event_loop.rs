@@ -93,7 +93,7 @@ impl<S: Service> EventLoop<S> {
         let epoll = Epoll::new(EpollCreateFlags::EPOLL_CLOEXEC)?;
         let edge = EpollFlags::EPOLLIN | EpollFlags::EPOLLET;
         epoll.add(wakers.bell(index), EpollEvent::new(edge, BELL))?;
-        for (listener, socket) in acceptor.iter().flat_map(|acceptor| acceptor.listeners()).enumerate() {
+        for (listener, socket) in acceptor.iter().flat_map(Acceptor::listeners).enumerate() {
             epoll.add(socket, EpollEvent::new(edge, FIRST_LISTENER - listener as u64))?;
         }
         Ok(Self {

@@ -74,11 +74,12 @@ impl Pool {
     fn give(&mut self, buf: Vec<u8>) {
         let class = Self::class(buf.len());
         let fits = self.bytes + buf.len() <= POOL_BYTES_MAX;
-        if fits && buf.len() == PIECE_SIZE << class {
-            if let Some(buffers) = self.classes.get_mut(class) {
-                self.bytes += buf.len();
-                buffers.push(buf);
-            }
+        if fits
+            && buf.len() == PIECE_SIZE << class
+            && let Some(buffers) = self.classes.get_mut(class)
+        {
+            self.bytes += buf.len();
+            buffers.push(buf);
         }
     }
 
