@@ -1,1 +1,3 @@
-//! The leader and follower of one Kafka partition as state machines without I/O.
+#![doc = include_str!("../README.md")]
+
+pub mod leader;

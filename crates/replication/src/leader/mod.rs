@@ -1,0 +1,69 @@
+//! The leader of one partition: who is in sync, what is committed, what may be acknowledged.
+
+mod acks;
+mod isr;
+mod machine;
+mod remote;
+
+pub use acks::{AckError, Acknowledgement, Acks};
+pub use isr::{IsrAnswer, IsrMember, IsrProposal, ProposalId};
+pub use machine::{Input, Leader, LeaderConfig, LeaderSetup, Output};
+pub use remote::{FollowerFetch, FollowerRefusal};
+
+use highwater_types::{ErrorCode, LeaderEpoch};
+
+/// A point in time, or a span, in milliseconds of a clock that never goes back. Where it starts does not
+/// matter.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Ticks(pub u64);
+
+impl Ticks {
+    pub(crate) fn plus_ms(self, ms: u64) -> Self {
+        Self(self.0.saturating_add(ms))
+    }
+
+    pub(crate) fn ms_since(self, earlier: Self) -> u64 {
+        self.0.saturating_sub(earlier.0)
+    }
+}
+
+/// A request was made in another leader epoch than the current one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum EpochError {
+    /// The client has not yet heard of the current leader.
+    #[error("leader epoch {requested} is behind the current epoch {current}")]
+    Fenced {
+        /// Epoch in the request.
+        requested: LeaderEpoch,
+        /// Epoch of this leader.
+        current: LeaderEpoch,
+    },
+    /// This leader has not yet heard of the newer one.
+    #[error("leader epoch {requested} is ahead of the current epoch {current}")]
+    Unknown {
+        /// Epoch in the request.
+        requested: LeaderEpoch,
+        /// Epoch of this leader.
+        current: LeaderEpoch,
+    },
+}
+
+impl EpochError {
+    /// The code that goes to the client.
+    #[must_use]
+    pub fn code(self) -> ErrorCode {
+        match self {
+            Self::Fenced { .. } => ErrorCode::FencedLeaderEpoch,
+            Self::Unknown { .. } => ErrorCode::UnknownLeaderEpoch,
+        }
+    }
+
+    /// Compares the epoch that a request names, if it does, with the current one (KIP-320).
+    pub(crate) fn check(requested: Option<LeaderEpoch>, current: LeaderEpoch) -> Result<(), Self> {
+        match requested {
+            Some(requested) if requested < current => Err(Self::Fenced { requested, current }),
+            Some(requested) if current < requested => Err(Self::Unknown { requested, current }),
+            _ => Ok(()),
+        }
+    }
+}

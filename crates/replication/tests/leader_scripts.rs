@@ -1,0 +1,153 @@
+//! Runs `testdata/leader.txt`; its head explains the commands.
+
+#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
+
+use highwater_replication::leader::{
+    Acks, FollowerFetch, Input, IsrAnswer, Leader, LeaderConfig, LeaderSetup, Output, ProposalId, Ticks,
+};
+use highwater_testkit::{Runner, run_file};
+use highwater_types::{BrokerEpoch, ErrorCode, LeaderEpoch, NodeId, Offset, PartitionEpoch};
+use std::fmt::Write as _;
+
+fn node(word: &str) -> NodeId {
+    NodeId::new(word.parse().unwrap())
+}
+
+fn nodes(words: &str) -> Vec<NodeId> {
+    words.split(',').map(node).collect()
+}
+
+fn offset(word: &str) -> Offset {
+    Offset::new(word.parse().unwrap())
+}
+
+fn acks(word: &str) -> Acks {
+    Acks::from_wire(word.parse().unwrap()).unwrap()
+}
+
+/// `None` for `-`.
+fn optional<T>(word: &str, read: impl Fn(&str) -> T) -> Option<T> {
+    (word != "-").then(|| read(word))
+}
+
+fn plain(nodes: &[NodeId]) -> String {
+    nodes.iter().map(ToString::to_string).collect::<Vec<_>>().join(",")
+}
+
+fn print(output: &Output) -> String {
+    match output {
+        Output::HighWatermark(offset) => format!("high watermark {}", offset.value()),
+        Output::IsrChanged => "isr changed".to_owned(),
+        Output::ProposeIsr(proposal) => {
+            let member = |m: &highwater_replication::leader::IsrMember| match m.epoch {
+                Some(epoch) => format!("{}@{}", m.node, epoch.0),
+                None => m.node.to_string(),
+            };
+            let isr: Vec<String> = proposal.isr.iter().map(member).collect();
+            format!("propose #{} from state {}: {}", proposal.id.0, proposal.partition_epoch, isr.join(","))
+        }
+    }
+}
+
+fn new_leader(replicas: &str, isr: &str, high_watermark: &str, log_end: &str, min_isr: &str) -> Leader {
+    let setup = LeaderSetup {
+        node: NodeId::new(1),
+        leader_epoch: LeaderEpoch::new(5),
+        partition_epoch: PartitionEpoch::new(0),
+        replicas: nodes(replicas),
+        isr: nodes(isr),
+        log_end: offset(log_end),
+        high_watermark: offset(high_watermark),
+        config: LeaderConfig { lag_ms_max: 1000, min_insync_replicas: min_isr.parse().unwrap() },
+    };
+    Leader::new(setup, Ticks(0))
+}
+
+fn answer(leader: &Leader, words: &[&str]) -> IsrAnswer {
+    match words {
+        ["committed", state, isr] => IsrAnswer::Committed {
+            leader_epoch: leader.leader_epoch(),
+            partition_epoch: PartitionEpoch::new(state.parse().unwrap()),
+            isr: nodes(isr),
+        },
+        [name] => {
+            IsrAnswer::from_error(*ErrorCode::ALL.iter().find(|code| code.name() == *name).expect("a code's name"))
+        }
+        _ => panic!("unknown answer {words:?}"),
+    }
+}
+
+fn run(leader: &mut Option<Leader>, line: &str) -> String {
+    let words: Vec<&str> = line.split_whitespace().collect();
+    if let ["new", replicas, isr, high_watermark, log_end, min_isr] = words.as_slice() {
+        *leader = Some(new_leader(replicas, isr, high_watermark, log_end, min_isr));
+    }
+    let leader = leader.as_mut().expect("a case begins with new");
+    let now = Ticks(words.get(1).and_then(|word| word.parse().ok()).unwrap_or_default());
+    let mut out = String::new();
+    match words.as_slice() {
+        ["new", ..] => {}
+        ["append", end] => match leader.appended(offset(end)) {
+            Some(high_watermark) => writeln!(out, "high watermark {}", high_watermark.value()).unwrap(),
+            None => writeln!(out, "unmoved").unwrap(),
+        },
+        ["fetch", _, follower, at, broker_epoch, leader_epoch] => {
+            let fetch = FollowerFetch {
+                node: node(follower),
+                broker_epoch: optional(broker_epoch, |word| BrokerEpoch(word.parse().unwrap())),
+                leader_epoch: optional(leader_epoch, |word| LeaderEpoch::new(word.parse().unwrap())),
+                offset: offset(at),
+            };
+            match leader.check_follower(&fetch) {
+                Ok(()) => leader.handle(now, Input::FollowerFetch(fetch)),
+                Err(refusal) => writeln!(out, "{}: {refusal}", refusal.code().name()).unwrap(),
+            }
+        }
+        ["broker", _, id, epoch, state] => {
+            let epoch = optional(epoch, |word| BrokerEpoch(word.parse().unwrap()));
+            leader.handle(now, Input::BrokerChanged { node: node(id), epoch, active: *state == "active" });
+        }
+        ["changed", _, state, replicas, isr] => leader.handle(
+            now,
+            Input::PartitionChanged {
+                partition_epoch: PartitionEpoch::new(state.parse().unwrap()),
+                replicas: nodes(replicas),
+                isr: nodes(isr),
+            },
+        ),
+        ["answer", _, id, rest @ ..] => {
+            let answer = answer(leader, rest);
+            leader.handle(now, Input::IsrAnswered { id: ProposalId(id.parse().unwrap()), answer });
+        }
+        ["tick", _] => leader.handle_timeout(now),
+        ["admit", word] => match leader.admit(acks(word)) {
+            Ok(()) => writeln!(out, "yes").unwrap(),
+            Err(error) => writeln!(out, "{}: {error}", error.code().name()).unwrap(),
+        },
+        ["acknowledge", word, end] => writeln!(out, "{:?}", leader.acknowledge(acks(word), offset(end))).unwrap(),
+        ["epoch", word] => match leader.check_epoch(Some(LeaderEpoch::new(word.parse().unwrap()))) {
+            Ok(()) => writeln!(out, "current").unwrap(),
+            Err(error) => writeln!(out, "{}: {error}", error.code().name()).unwrap(),
+        },
+        ["state"] => {
+            let next = leader.poll_timeout().map_or("never".to_owned(), |at| at.0.to_string());
+            let (high_watermark, end) = (leader.high_watermark().value(), leader.log_end().value());
+            let known = if leader.knows_high_watermark() { "" } else { ", not known" };
+            writeln!(out, "high watermark {high_watermark} of {end}{known}, isr {}, next {next}", plain(leader.isr()))
+                .unwrap();
+        }
+        _ => panic!("unknown command: {line}"),
+    }
+    while let Some(output) = leader.poll_output() {
+        writeln!(out, "{}", print(&output)).unwrap();
+    }
+    out
+}
+
+#[test]
+fn leader_scripts() {
+    run_file("testdata/leader.txt", || -> Runner {
+        let mut leader = None;
+        Box::new(move |line| run(&mut leader, line))
+    });
+}
