@@ -19,4 +19,6 @@ pub mod process;
 pub mod raw;
 pub mod report;
 pub mod request;
+mod stage;
 pub mod syscalls;
+mod target;
