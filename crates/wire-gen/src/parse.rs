@@ -235,7 +235,7 @@ fn parse_field(line: &Line<'_>, parent: Versions, top: i16) -> Result<Field, Mis
     let nullable = match null {
         None => None,
         Some("") => Some(versions),
-        Some(range) => Some(parse_versions(range, top, at)?),
+        Some(range) => Some(parse_versions(range, versions.max, at)?),
     };
     let mut field = Field { name, base, array, nullable, versions, tag: None, ignorable: false, default: None };
     while let Some(word) = words.next() {
@@ -369,4 +369,70 @@ fn parse_versions(text: &str, top: i16, at: usize) -> Result<Versions, Mistake> 
 
 fn number(text: &str, at: usize) -> Result<i16, Mistake> {
     text.parse().map_err(|_| (at, format!("{text} is not a number")))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const API: &str = "api 9 Nine\nlisteners broker\n";
+
+    fn api(request: &str) -> Result<Api, Mistake> {
+        parse_api(&format!("{API}{request}response 0-2\n  A int8\n"))
+    }
+
+    #[test]
+    fn a_field_has_type_versions_tag_and_default() {
+        let api = api(
+            "# comment\nrequest 0-2 flexible 1+ unstable\n  Name []int32?1+ 0-1\n  T string 2+ tag 3 ignorable = x\n",
+        )
+        .unwrap();
+        let (request, _) = api.messages.unwrap();
+        assert_eq!((request.name.as_str(), request.flexible, request.unstable), ("NineRequest", Some(1), true));
+        let [name, tagged] = &request.structs[0].fields[..] else { panic!("two fields") };
+        assert_eq!((name.array, &name.base, name.versions), (true, &Base::Int32, Versions { min: 0, max: 1 }));
+        assert_eq!(name.nullable, Some(Versions { min: 1, max: 1 }));
+        assert_eq!((tagged.tag, tagged.ignorable, tagged.default.as_deref()), (Some(3), true, Some("x")));
+        assert_eq!(tagged.versions, Versions { min: 2, max: 2 });
+    }
+
+    #[test]
+    fn nested_structures_inherit_the_versions_of_their_field() {
+        let api = api("request 0-2\n  Topics []Topic 1+\n    Name string\n    Parts []int32 2+\n").unwrap();
+        let (request, _) = api.messages.unwrap();
+        let topic = request.find("Topic").unwrap();
+        assert_eq!(topic.versions, Versions { min: 1, max: 2 });
+        assert_eq!(topic.fields[0].versions, topic.versions);
+        assert_eq!(min_size(&request, topic, 1, 0), Ok(2));
+        assert_eq!(min_size(&request, topic, 2, 0), Ok(6));
+    }
+
+    #[test]
+    fn a_shared_structure_has_the_versions_of_its_uses() {
+        let fields = "request 0-2\n  A P 1+\n  B []P 2+\n  struct P\n    X int8\n";
+        let (request, _) = api(fields).unwrap().messages.unwrap();
+        assert_eq!(request.find("P").unwrap().versions, Versions { min: 1, max: 2 });
+    }
+
+    #[test]
+    fn mistakes_have_a_line_and_a_reason() {
+        for (request, line, reason) in [
+            ("request 0-2\n  A int7\n", 4, "unknown type int7"),
+            ("request 0-2\n  A int8 1-3\n    B int8\n", 4, "1-3 is outside the parent's versions 0-2"),
+            ("request 0-2\n A int8\n", 4, "indentation is not a multiple of two"),
+            ("request 0-2\n  A int8 = 1 maybe\n", 4, "unknown word maybe"),
+            ("request 0-2\n  A int8\n    B int8\n", 4, "only a structure has nested fields"),
+            ("request 0-2\n  A S\n", 3, "NineRequest.A: no structure S"),
+            ("request 0-2\n  A []S\n    B []S\n", 3, "S contains itself"),
+            (
+                "request 0-2 flexible 1+\n  A int8 0+ tag 0\n",
+                3,
+                "NineRequest.A: tagged in a version that is not flexible",
+            ),
+            ("request 2-1\n  A int8\n", 3, "2-1 is empty"),
+        ] {
+            let (at, why) = api(request).unwrap_err();
+            assert_eq!((at, why.as_str()), (line, reason), "{request}");
+        }
+    }
 }

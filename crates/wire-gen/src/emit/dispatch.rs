@@ -1,6 +1,6 @@
 //! Decoding and re-encoding of a body whose key is a value, for tests and fuzzing.
 
-use crate::schema::{Message, Schema};
+use crate::schema::Schema;
 
 use super::elided;
 
@@ -12,9 +12,7 @@ pub(super) fn file(schema: &Schema) -> String {
     modules.extend(schema.groups.iter().map(|g| g.name.clone()));
     text.push_str(&format!("use crate::generated::{{{}}};\n\n", modules.join(", ")));
 
-    let halves: [(&str, fn(&(Message, Message)) -> &Message); 2] =
-        [("request", |pair| &pair.0), ("response", |pair| &pair.1)];
-    for (what, half) in halves {
+    for what in ["request", "response"] {
         text.push_str(&format!(
             "/// Recodes the body of a {what}; `None` when the key has no layout.\n\
              pub(crate) fn {what}(key: ApiKey, version: i16, body: &[u8]) -> Option<Recoded> {{\nSome(match key {{\n"
@@ -22,11 +20,11 @@ pub(super) fn file(schema: &Schema) -> String {
         let mut removed = Vec::new();
         for api in &schema.apis {
             match &api.messages {
-                Some(pair) => text.push_str(&format!(
-                    "ApiKey::{} => recode::<messages::{}>(version, body),\n",
-                    api.name,
-                    elided(half(pair))
-                )),
+                Some((request, response)) => {
+                    let message = if what == "request" { request } else { response };
+                    let of = elided(message);
+                    text.push_str(&format!("ApiKey::{} => recode::<messages::{of}>(version, body),\n", api.name));
+                }
                 None => removed.push(format!("ApiKey::{}", api.name)),
             }
         }

@@ -111,6 +111,7 @@ impl FieldCode<'_> {
         }
         let empty_by_default = f.array || matches!(f.base, Base::String | Base::Bytes) && f.default.is_none();
         match (&f.base, self.is_option()) {
+            (_, true) if f.array => format!("!{me}.as_ref().is_some_and(Array::is_empty)"),
             (_, true) if empty_by_default => format!("!{me}.as_ref().is_some_and(|x| x.is_empty())"),
             (_, false) if empty_by_default => format!("!{me}.is_empty()"),
             (Base::Bool, _) => match f.default.as_deref() {
@@ -148,15 +149,16 @@ impl FieldCode<'_> {
         }
     }
 
-    /// Match arm that reads a tagged field.
-    pub(super) fn read_tag(&self, tag: u32) -> String {
-        format!("{tag} => {} = {},\n", self.name(), self.read_value())
+    /// Assignment that reads a tagged field.
+    pub(super) fn read_tag(&self) -> String {
+        format!("{} = {}", self.name(), self.read_value())
     }
 
     /// The bits of the field's tag in the versions that know it.
     pub(super) fn tag_bit(&self, tag: u32) -> String {
         match condition(self.field.versions, self.flexible_within()) {
-            Some(present) => format!("if {present} {{ {} }} else {{ 0 }}", 1_u32 << tag),
+            Some(present) if tag == 0 => format!("u32::from({present})"),
+            Some(present) => format!("u32::from({present}) << {tag}"),
             None => (1_u32 << tag).to_string(),
         }
     }
@@ -212,10 +214,9 @@ impl FieldCode<'_> {
 
     /// Statement that refuses a tagged field that the version lacks; empty when there is none.
     pub(super) fn refuse_tag(&self) -> String {
-        let absent = condition(self.field.versions, self.within);
-        match absent {
-            Some(present) if !self.field.ignorable => {
-                format!("if !({present}) && {} {{ {} }}\n", self.differs(), self.refuse())
+        match absence(self.field.versions, self.within) {
+            Some(absent) if !self.field.ignorable => {
+                format!("if {absent} && {} {{ {} }}\n", self.differs(), self.refuse())
             }
             _ => String::new(),
         }
@@ -297,5 +298,15 @@ pub(super) fn condition(range: Versions, within: Versions) -> Option<String> {
         (false, true) => Some(format!("v.number <= {}", range.max)),
         (true, true) if range.min == range.max => Some(format!("v.number == {}", range.min)),
         (true, true) => Some(format!("({}..={}).contains(&v.number)", range.min, range.max)),
+    }
+}
+
+/// The test that tells the rest of `within` from `range`; `None` when there is no rest.
+fn absence(range: Versions, within: Versions) -> Option<String> {
+    match (within.min < range.min, range.max < within.max) {
+        (false, false) => None,
+        (true, false) => Some(format!("v.number < {}", range.min)),
+        (false, true) => Some(format!("v.number > {}", range.max)),
+        (true, true) => Some(format!("!({}..={}).contains(&v.number)", range.min, range.max)),
     }
 }

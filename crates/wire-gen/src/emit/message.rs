@@ -196,8 +196,13 @@ fn read_body(message: &Message, s: &Struct, fields: &[FieldCode<'_>]) -> String 
         } else {
             let bits: Vec<String> = tags.iter().map(|(tag, f)| f.tag_bit(*tag)).collect();
             let known = merged_bits(&bits);
-            let arms: String = tags.iter().map(|(tag, f)| f.read_tag(*tag)).collect();
-            format!("TaggedFields::read_known(r, {known}, |tag, r| {{ match tag {{ {arms} _ => {{}} }} Ok(()) }})?")
+            if let [(_, only)] = tags[..] {
+                format!("TaggedFields::read_known(r, {known}, |_, r| {{ {}; Ok(()) }})?", only.read_tag())
+            } else {
+                let arms = tags.iter().map(|(tag, f)| format!("{tag} => {},\n", f.read_tag()));
+                let arms: String = arms.collect();
+                format!("TaggedFields::read_known(r, {known}, |tag, r| {{ match tag {{ {arms} _ => {{}} }} Ok(()) }})?")
+            }
         };
         let read = if message.is_flexible(s.versions.min) {
             read
@@ -220,11 +225,11 @@ fn read_body(message: &Message, s: &Struct, fields: &[FieldCode<'_>]) -> String 
 /// Sums the constant bits; conditional ones are added as expressions.
 fn merged_bits(bits: &[String]) -> String {
     let constant: u32 = bits.iter().filter_map(|b| b.parse::<u32>().ok()).sum();
-    let mut text = format!("{constant:#b}");
-    for bit in bits.iter().filter(|b| b.parse::<u32>().is_err()) {
-        text.push_str(&format!(" | {{ {bit} }}"));
+    let mut terms: Vec<String> = bits.iter().filter(|b| b.parse::<u32>().is_err()).cloned().collect();
+    if constant != 0 || terms.is_empty() {
+        terms.insert(0, format!("{constant:#b}"));
     }
-    text
+    terms.join(" | ")
 }
 
 fn write_body(message: &Message, s: &Struct, fields: &[FieldCode<'_>]) -> String {

@@ -56,18 +56,15 @@ impl<'a> Element<'a> for BrokerHeartbeatRequest<'a> {
         let want_shut_down = Element::read(r, v)?;
         let mut offline_log_dirs = Array::new();
         let mut cordoned_log_dirs = None;
-        let unknown_tagged_fields = TaggedFields::read_known(
-            r,
-            0b0 | { if v.number >= 1 { 1 } else { 0 } } | { if v.number >= 2 { 2 } else { 0 } },
-            |tag, r| {
+        let unknown_tagged_fields =
+            TaggedFields::read_known(r, u32::from(v.number >= 1) | u32::from(v.number >= 2) << 1, |tag, r| {
                 match tag {
                     0 => offline_log_dirs = Element::read(r, v)?,
                     1 => cordoned_log_dirs = Element::read(r, v)?,
                     _ => {}
                 }
                 Ok(())
-            },
-        )?;
+            })?;
         Ok(Self {
             broker_id,
             broker_epoch,
@@ -86,10 +83,10 @@ impl<'a> Element<'a> for BrokerHeartbeatRequest<'a> {
         self.current_metadata_offset.write(s, v)?;
         self.want_fence.write(s, v)?;
         self.want_shut_down.write(s, v)?;
-        if !(v.number >= 1) && !self.offline_log_dirs.is_empty() {
+        if v.number < 1 && !self.offline_log_dirs.is_empty() {
             return Err(not_in_version("BrokerHeartbeatRequest.OfflineLogDirs", v));
         }
-        if !(v.number >= 2) && self.cordoned_log_dirs.is_some() {
+        if v.number < 2 && self.cordoned_log_dirs.is_some() {
             return Err(not_in_version("BrokerHeartbeatRequest.CordonedLogDirs", v));
         }
         let has_offline_log_dirs = v.number >= 1 && !self.offline_log_dirs.is_empty();

@@ -97,11 +97,8 @@ impl<'a> Element<'a> for CreatableTopicResult<'a> {
         let configs = if v.number >= 5 { Element::read(r, v)? } else { Some(Array::new()) };
         let mut topic_config_error_code = 0;
         let unknown_tagged_fields = if v.flexible {
-            TaggedFields::read_known(r, 0b1, |tag, r| {
-                match tag {
-                    0 => topic_config_error_code = Element::read(r, v)?,
-                    _ => {}
-                }
+            TaggedFields::read_known(r, 0b1, |_, r| {
+                topic_config_error_code = Element::read(r, v)?;
                 Ok(())
             })?
         } else {

@@ -30,11 +30,8 @@ impl<'a> Element<'a> for EndQuorumEpochResponse<'a> {
         let topics = Element::read(r, v)?;
         let mut node_endpoints = Array::new();
         let unknown_tagged_fields = if v.flexible {
-            TaggedFields::read_known(r, 0b1, |tag, r| {
-                match tag {
-                    0 => node_endpoints = Element::read(r, v)?,
-                    _ => {}
-                }
+            TaggedFields::read_known(r, 0b1, |_, r| {
+                node_endpoints = Element::read(r, v)?;
                 Ok(())
             })?
         } else {
@@ -46,7 +43,7 @@ impl<'a> Element<'a> for EndQuorumEpochResponse<'a> {
     fn write<S: Sink>(&self, s: &mut S, v: Version) -> Result<(), EncodeError> {
         self.error_code.write(s, v)?;
         self.topics.write(s, v)?;
-        if !(v.number >= 1) && !self.node_endpoints.is_empty() {
+        if v.number < 1 && !self.node_endpoints.is_empty() {
             return Err(not_in_version("EndQuorumEpochResponse.NodeEndpoints", v));
         }
         if v.flexible {

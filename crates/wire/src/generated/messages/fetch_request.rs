@@ -79,7 +79,7 @@ impl<'a> Element<'a> for FetchRequest<'a> {
         let mut cluster_id = None;
         let mut replica_state = ReplicaState::default();
         let unknown_tagged_fields = if v.flexible {
-            TaggedFields::read_known(r, 0b1 | { if v.number >= 15 { 2 } else { 0 } }, |tag, r| {
+            TaggedFields::read_known(r, 0b1 | u32::from(v.number >= 15) << 1, |tag, r| {
                 match tag {
                     0 => cluster_id = Element::read(r, v)?,
                     1 => replica_state = Element::read(r, v)?,
@@ -136,7 +136,7 @@ impl<'a> Element<'a> for FetchRequest<'a> {
         if v.number >= 11 {
             self.rack_id.write(s, v)?;
         }
-        if !(v.number >= 15) && self.replica_state != ReplicaState::default() {
+        if v.number < 15 && self.replica_state != ReplicaState::default() {
             return Err(not_in_version("FetchRequest.ReplicaState", v));
         }
         if v.flexible {
@@ -286,18 +286,14 @@ impl<'a> Element<'a> for FetchPartition<'a> {
         let mut replica_directory_id = Uuid::ZERO;
         let mut high_watermark = 9_223_372_036_854_775_807;
         let unknown_tagged_fields = if v.flexible {
-            TaggedFields::read_known(
-                r,
-                0b0 | { if v.number >= 17 { 1 } else { 0 } } | { if v.number >= 18 { 2 } else { 0 } },
-                |tag, r| {
-                    match tag {
-                        0 => replica_directory_id = Element::read(r, v)?,
-                        1 => high_watermark = Element::read(r, v)?,
-                        _ => {}
-                    }
-                    Ok(())
-                },
-            )?
+            TaggedFields::read_known(r, u32::from(v.number >= 17) | u32::from(v.number >= 18) << 1, |tag, r| {
+                match tag {
+                    0 => replica_directory_id = Element::read(r, v)?,
+                    1 => high_watermark = Element::read(r, v)?,
+                    _ => {}
+                }
+                Ok(())
+            })?
         } else {
             TaggedFields::new()
         };

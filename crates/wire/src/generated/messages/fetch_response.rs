@@ -38,11 +38,8 @@ impl<'a> Element<'a> for FetchResponse<'a> {
         let responses = Element::read(r, v)?;
         let mut node_endpoints = Array::new();
         let unknown_tagged_fields = if v.flexible {
-            TaggedFields::read_known(r, 0b0 | { if v.number >= 16 { 1 } else { 0 } }, |tag, r| {
-                match tag {
-                    0 => node_endpoints = Element::read(r, v)?,
-                    _ => {}
-                }
+            TaggedFields::read_known(r, u32::from(v.number >= 16), |_, r| {
+                node_endpoints = Element::read(r, v)?;
                 Ok(())
             })?
         } else {
@@ -64,7 +61,7 @@ impl<'a> Element<'a> for FetchResponse<'a> {
             return Err(not_in_version("FetchResponse.SessionId", v));
         }
         self.responses.write(s, v)?;
-        if !(v.number >= 16) && !self.node_endpoints.is_empty() {
+        if v.number < 16 && !self.node_endpoints.is_empty() {
             return Err(not_in_version("FetchResponse.NodeEndpoints", v));
         }
         if v.flexible {
@@ -233,13 +230,13 @@ impl<'a> Element<'a> for PartitionData<'a> {
             return Err(not_in_version("PartitionData.PreferredReadReplica", v));
         }
         self.records.write(s, v)?;
-        if !(v.number >= 12) && self.diverging_epoch != EpochEndOffset::default() {
+        if v.number < 12 && self.diverging_epoch != EpochEndOffset::default() {
             return Err(not_in_version("PartitionData.DivergingEpoch", v));
         }
-        if !(v.number >= 12) && self.current_leader != LeaderIdAndEpoch::default() {
+        if v.number < 12 && self.current_leader != LeaderIdAndEpoch::default() {
             return Err(not_in_version("PartitionData.CurrentLeader", v));
         }
-        if !(v.number >= 12) && self.snapshot_id != SnapshotId::default() {
+        if v.number < 12 && self.snapshot_id != SnapshotId::default() {
             return Err(not_in_version("PartitionData.SnapshotId", v));
         }
         if v.flexible {

@@ -45,11 +45,8 @@ impl<'a> Element<'a> for FetchSnapshotRequest<'a> {
         let max_bytes = Element::read(r, v)?;
         let topics = Element::read(r, v)?;
         let mut cluster_id = None;
-        let unknown_tagged_fields = TaggedFields::read_known(r, 0b1, |tag, r| {
-            match tag {
-                0 => cluster_id = Element::read(r, v)?,
-                _ => {}
-            }
+        let unknown_tagged_fields = TaggedFields::read_known(r, 0b1, |_, r| {
+            cluster_id = Element::read(r, v)?;
             Ok(())
         })?;
         Ok(Self { cluster_id, replica_id, max_bytes, topics, unknown_tagged_fields })
@@ -124,14 +121,10 @@ impl<'a> Element<'a> for PartitionSnapshot<'a> {
         let snapshot_id = Element::read(r, v)?;
         let position = Element::read(r, v)?;
         let mut replica_directory_id = Uuid::ZERO;
-        let unknown_tagged_fields =
-            TaggedFields::read_known(r, 0b0 | { if v.number >= 1 { 1 } else { 0 } }, |tag, r| {
-                match tag {
-                    0 => replica_directory_id = Element::read(r, v)?,
-                    _ => {}
-                }
-                Ok(())
-            })?;
+        let unknown_tagged_fields = TaggedFields::read_known(r, u32::from(v.number >= 1), |_, r| {
+            replica_directory_id = Element::read(r, v)?;
+            Ok(())
+        })?;
         Ok(Self { partition, current_leader_epoch, snapshot_id, position, replica_directory_id, unknown_tagged_fields })
     }
 

@@ -32,14 +32,10 @@ impl<'a> Element<'a> for FetchSnapshotResponse<'a> {
         let error_code = Element::read(r, v)?;
         let topics = Element::read(r, v)?;
         let mut node_endpoints = Array::new();
-        let unknown_tagged_fields =
-            TaggedFields::read_known(r, 0b0 | { if v.number >= 1 { 1 } else { 0 } }, |tag, r| {
-                match tag {
-                    0 => node_endpoints = Element::read(r, v)?,
-                    _ => {}
-                }
-                Ok(())
-            })?;
+        let unknown_tagged_fields = TaggedFields::read_known(r, u32::from(v.number >= 1), |_, r| {
+            node_endpoints = Element::read(r, v)?;
+            Ok(())
+        })?;
         Ok(Self { throttle_time_ms, error_code, topics, node_endpoints, unknown_tagged_fields })
     }
 
@@ -47,7 +43,7 @@ impl<'a> Element<'a> for FetchSnapshotResponse<'a> {
         self.throttle_time_ms.write(s, v)?;
         self.error_code.write(s, v)?;
         self.topics.write(s, v)?;
-        if !(v.number >= 1) && !self.node_endpoints.is_empty() {
+        if v.number < 1 && !self.node_endpoints.is_empty() {
             return Err(not_in_version("FetchSnapshotResponse.NodeEndpoints", v));
         }
         let has_node_endpoints = v.number >= 1 && !self.node_endpoints.is_empty();
@@ -136,11 +132,8 @@ impl<'a> Element<'a> for PartitionSnapshot<'a> {
         let position = Element::read(r, v)?;
         let unaligned_records = Records::read_required(r, v)?;
         let mut current_leader = LeaderIdAndEpoch::default();
-        let unknown_tagged_fields = TaggedFields::read_known(r, 0b1, |tag, r| {
-            match tag {
-                0 => current_leader = Element::read(r, v)?,
-                _ => {}
-            }
+        let unknown_tagged_fields = TaggedFields::read_known(r, 0b1, |_, r| {
+            current_leader = Element::read(r, v)?;
             Ok(())
         })?;
         Ok(Self {

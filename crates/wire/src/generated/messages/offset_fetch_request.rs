@@ -66,7 +66,7 @@ impl<'a> Element<'a> for OffsetFetchRequest<'a> {
             } else {
                 required(&self.topics, "OffsetFetchRequest.Topics")?.write(s, v)?;
             }
-        } else if !self.topics.as_ref().is_some_and(|x| x.is_empty()) {
+        } else if !self.topics.as_ref().is_some_and(Array::is_empty) {
             return Err(not_in_version("OffsetFetchRequest.Topics", v));
         }
         if v.number >= 8 {

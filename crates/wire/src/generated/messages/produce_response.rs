@@ -32,11 +32,8 @@ impl<'a> Element<'a> for ProduceResponse<'a> {
         let throttle_time_ms = if v.number >= 1 { Element::read(r, v)? } else { 0 };
         let mut node_endpoints = Array::new();
         let unknown_tagged_fields = if v.flexible {
-            TaggedFields::read_known(r, 0b0 | { if v.number >= 10 { 1 } else { 0 } }, |tag, r| {
-                match tag {
-                    0 => node_endpoints = Element::read(r, v)?,
-                    _ => {}
-                }
+            TaggedFields::read_known(r, u32::from(v.number >= 10), |_, r| {
+                node_endpoints = Element::read(r, v)?;
                 Ok(())
             })?
         } else {
@@ -50,7 +47,7 @@ impl<'a> Element<'a> for ProduceResponse<'a> {
         if v.number >= 1 {
             self.throttle_time_ms.write(s, v)?;
         }
-        if !(v.number >= 10) && !self.node_endpoints.is_empty() {
+        if v.number < 10 && !self.node_endpoints.is_empty() {
             return Err(not_in_version("ProduceResponse.NodeEndpoints", v));
         }
         if v.flexible {
@@ -160,11 +157,8 @@ impl<'a> Element<'a> for PartitionProduceResponse<'a> {
         let error_message = if v.number >= 8 { Element::read(r, v)? } else { None };
         let mut current_leader = LeaderIdAndEpoch::default();
         let unknown_tagged_fields = if v.flexible {
-            TaggedFields::read_known(r, 0b0 | { if v.number >= 10 { 1 } else { 0 } }, |tag, r| {
-                match tag {
-                    0 => current_leader = Element::read(r, v)?,
-                    _ => {}
-                }
+            TaggedFields::read_known(r, u32::from(v.number >= 10), |_, r| {
+                current_leader = Element::read(r, v)?;
                 Ok(())
             })?
         } else {
@@ -199,7 +193,7 @@ impl<'a> Element<'a> for PartitionProduceResponse<'a> {
         if v.number >= 8 {
             self.error_message.write(s, v)?;
         }
-        if !(v.number >= 10) && self.current_leader != LeaderIdAndEpoch::default() {
+        if v.number < 10 && self.current_leader != LeaderIdAndEpoch::default() {
             return Err(not_in_version("PartitionProduceResponse.CurrentLeader", v));
         }
         if v.flexible {

@@ -28,11 +28,8 @@ impl<'a> Element<'a> for UpdateRaftVoterResponse<'a> {
         let throttle_time_ms = Element::read(r, v)?;
         let error_code = Element::read(r, v)?;
         let mut current_leader = CurrentLeader::default();
-        let unknown_tagged_fields = TaggedFields::read_known(r, 0b1, |tag, r| {
-            match tag {
-                0 => current_leader = Element::read(r, v)?,
-                _ => {}
-            }
+        let unknown_tagged_fields = TaggedFields::read_known(r, 0b1, |_, r| {
+            current_leader = Element::read(r, v)?;
             Ok(())
         })?;
         Ok(Self { throttle_time_ms, error_code, current_leader, unknown_tagged_fields })

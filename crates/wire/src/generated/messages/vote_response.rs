@@ -29,21 +29,17 @@ impl<'a> Element<'a> for VoteResponse<'a> {
         let error_code = Element::read(r, v)?;
         let topics = Element::read(r, v)?;
         let mut node_endpoints = Array::new();
-        let unknown_tagged_fields =
-            TaggedFields::read_known(r, 0b0 | { if v.number >= 1 { 1 } else { 0 } }, |tag, r| {
-                match tag {
-                    0 => node_endpoints = Element::read(r, v)?,
-                    _ => {}
-                }
-                Ok(())
-            })?;
+        let unknown_tagged_fields = TaggedFields::read_known(r, u32::from(v.number >= 1), |_, r| {
+            node_endpoints = Element::read(r, v)?;
+            Ok(())
+        })?;
         Ok(Self { error_code, topics, node_endpoints, unknown_tagged_fields })
     }
 
     fn write<S: Sink>(&self, s: &mut S, v: Version) -> Result<(), EncodeError> {
         self.error_code.write(s, v)?;
         self.topics.write(s, v)?;
-        if !(v.number >= 1) && !self.node_endpoints.is_empty() {
+        if v.number < 1 && !self.node_endpoints.is_empty() {
             return Err(not_in_version("VoteResponse.NodeEndpoints", v));
         }
         let has_node_endpoints = v.number >= 1 && !self.node_endpoints.is_empty();

@@ -22,11 +22,8 @@ impl<'a> Element<'a> for AbortTransactionRecord<'a> {
 
     fn read(r: &mut Reader<'a>, v: Version) -> Result<Self, DecodeError> {
         let mut reason = None;
-        let unknown_tagged_fields = TaggedFields::read_known(r, 0b1, |tag, r| {
-            match tag {
-                0 => reason = Element::read(r, v)?,
-                _ => {}
-            }
+        let unknown_tagged_fields = TaggedFields::read_known(r, 0b1, |_, r| {
+            reason = Element::read(r, v)?;
             Ok(())
         })?;
         Ok(Self { reason, unknown_tagged_fields })

@@ -22,11 +22,8 @@ impl<'a> Element<'a> for BeginTransactionRecord<'a> {
 
     fn read(r: &mut Reader<'a>, v: Version) -> Result<Self, DecodeError> {
         let mut name = None;
-        let unknown_tagged_fields = TaggedFields::read_known(r, 0b1, |tag, r| {
-            match tag {
-                0 => name = Element::read(r, v)?,
-                _ => {}
-            }
+        let unknown_tagged_fields = TaggedFields::read_known(r, 0b1, |_, r| {
+            name = Element::read(r, v)?;
             Ok(())
         })?;
         Ok(Self { name, unknown_tagged_fields })

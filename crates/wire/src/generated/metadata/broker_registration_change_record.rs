@@ -40,9 +40,7 @@ impl<'a> Element<'a> for BrokerRegistrationChangeRecord<'a> {
         let mut cordoned_log_dirs = None;
         let unknown_tagged_fields = TaggedFields::read_known(
             r,
-            0b1 | { if v.number >= 1 { 2 } else { 0 } } | { if v.number >= 2 { 4 } else { 0 } } | {
-                if v.number >= 3 { 8 } else { 0 }
-            },
+            0b1 | u32::from(v.number >= 1) << 1 | u32::from(v.number >= 2) << 2 | u32::from(v.number >= 3) << 3,
             |tag, r| {
                 match tag {
                     0 => fenced = Element::read(r, v)?,
@@ -68,13 +66,13 @@ impl<'a> Element<'a> for BrokerRegistrationChangeRecord<'a> {
     fn write<S: Sink>(&self, s: &mut S, v: Version) -> Result<(), EncodeError> {
         self.broker_id.write(s, v)?;
         self.broker_epoch.write(s, v)?;
-        if !(v.number >= 1) && self.in_controlled_shutdown != 0 {
+        if v.number < 1 && self.in_controlled_shutdown != 0 {
             return Err(not_in_version("BrokerRegistrationChangeRecord.InControlledShutdown", v));
         }
-        if !(v.number >= 2) && !self.log_dirs.is_empty() {
+        if v.number < 2 && !self.log_dirs.is_empty() {
             return Err(not_in_version("BrokerRegistrationChangeRecord.LogDirs", v));
         }
-        if !(v.number >= 3) && self.cordoned_log_dirs.is_some() {
+        if v.number < 3 && self.cordoned_log_dirs.is_some() {
             return Err(not_in_version("BrokerRegistrationChangeRecord.CordonedLogDirs", v));
         }
         let has_fenced = self.fenced != 0;

@@ -74,9 +74,7 @@ impl<'a> Element<'a> for PartitionChangeRecord<'a> {
         let mut directories = None;
         let unknown_tagged_fields = TaggedFields::read_known(
             r,
-            0b111111 | { if v.number >= 2 { 64 } else { 0 } } | { if v.number >= 2 { 128 } else { 0 } } | {
-                if v.number >= 1 { 256 } else { 0 }
-            },
+            0b111111 | u32::from(v.number >= 2) << 6 | u32::from(v.number >= 2) << 7 | u32::from(v.number >= 1) << 8,
             |tag, r| {
                 match tag {
                     0 => isr = Element::read(r, v)?,
@@ -112,13 +110,13 @@ impl<'a> Element<'a> for PartitionChangeRecord<'a> {
     fn write<S: Sink>(&self, s: &mut S, v: Version) -> Result<(), EncodeError> {
         self.partition_id.write(s, v)?;
         self.topic_id.write(s, v)?;
-        if !(v.number >= 2) && self.eligible_leader_replicas.is_some() {
+        if v.number < 2 && self.eligible_leader_replicas.is_some() {
             return Err(not_in_version("PartitionChangeRecord.EligibleLeaderReplicas", v));
         }
-        if !(v.number >= 2) && self.last_known_elr.is_some() {
+        if v.number < 2 && self.last_known_elr.is_some() {
             return Err(not_in_version("PartitionChangeRecord.LastKnownElr", v));
         }
-        if !(v.number >= 1) && self.directories.is_some() {
+        if v.number < 1 && self.directories.is_some() {
             return Err(not_in_version("PartitionChangeRecord.Directories", v));
         }
         let has_isr = self.isr.is_some();

@@ -82,7 +82,7 @@ impl<'a> Element<'a> for PartitionRecord<'a> {
         let mut last_known_elr = None;
         let unknown_tagged_fields = TaggedFields::read_known(
             r,
-            0b1 | { if v.number >= 2 { 2 } else { 0 } } | { if v.number >= 2 { 4 } else { 0 } },
+            0b1 | u32::from(v.number >= 2) << 1 | u32::from(v.number >= 2) << 2,
             |tag, r| {
                 match tag {
                     0 => leader_recovery_state = Element::read(r, v)?,
@@ -126,10 +126,10 @@ impl<'a> Element<'a> for PartitionRecord<'a> {
         } else if !self.directories.is_empty() {
             return Err(not_in_version("PartitionRecord.Directories", v));
         }
-        if !(v.number >= 2) && self.eligible_leader_replicas.is_some() {
+        if v.number < 2 && self.eligible_leader_replicas.is_some() {
             return Err(not_in_version("PartitionRecord.EligibleLeaderReplicas", v));
         }
-        if !(v.number >= 2) && self.last_known_elr.is_some() {
+        if v.number < 2 && self.last_known_elr.is_some() {
             return Err(not_in_version("PartitionRecord.LastKnownElr", v));
         }
         let has_leader_recovery_state = self.leader_recovery_state != 0;

@@ -74,18 +74,15 @@ impl<'a> Element<'a> for RegisterBrokerRecord<'a> {
         let in_controlled_shutdown = if v.number >= 1 { Element::read(r, v)? } else { false };
         let mut log_dirs = Array::new();
         let mut cordoned_log_dirs = None;
-        let unknown_tagged_fields = TaggedFields::read_known(
-            r,
-            0b0 | { if v.number >= 3 { 1 } else { 0 } } | { if v.number >= 4 { 2 } else { 0 } },
-            |tag, r| {
+        let unknown_tagged_fields =
+            TaggedFields::read_known(r, u32::from(v.number >= 3) | u32::from(v.number >= 4) << 1, |tag, r| {
                 match tag {
                     0 => log_dirs = Element::read(r, v)?,
                     1 => cordoned_log_dirs = Element::read(r, v)?,
                     _ => {}
                 }
                 Ok(())
-            },
-        )?;
+            })?;
         Ok(Self {
             broker_id,
             is_migrating_zk_broker,
@@ -120,10 +117,10 @@ impl<'a> Element<'a> for RegisterBrokerRecord<'a> {
         } else if self.in_controlled_shutdown {
             return Err(not_in_version("RegisterBrokerRecord.InControlledShutdown", v));
         }
-        if !(v.number >= 3) && !self.log_dirs.is_empty() {
+        if v.number < 3 && !self.log_dirs.is_empty() {
             return Err(not_in_version("RegisterBrokerRecord.LogDirs", v));
         }
-        if !(v.number >= 4) && self.cordoned_log_dirs.is_some() {
+        if v.number < 4 && self.cordoned_log_dirs.is_some() {
             return Err(not_in_version("RegisterBrokerRecord.CordonedLogDirs", v));
         }
         let has_log_dirs = v.number >= 3 && !self.log_dirs.is_empty();

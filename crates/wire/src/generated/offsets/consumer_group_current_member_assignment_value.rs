@@ -87,11 +87,8 @@ impl<'a> Element<'a> for TopicPartitions<'a> {
         let topic_id = Element::read(r, v)?;
         let partitions = Element::read(r, v)?;
         let mut assignment_epochs = Some(Array::new());
-        let unknown_tagged_fields = TaggedFields::read_known(r, 0b1, |tag, r| {
-            match tag {
-                0 => assignment_epochs = Element::read(r, v)?,
-                _ => {}
-            }
+        let unknown_tagged_fields = TaggedFields::read_known(r, 0b1, |_, r| {
+            assignment_epochs = Element::read(r, v)?;
             Ok(())
         })?;
         Ok(Self { topic_id, partitions, assignment_epochs, unknown_tagged_fields })
@@ -100,7 +97,7 @@ impl<'a> Element<'a> for TopicPartitions<'a> {
     fn write<S: Sink>(&self, s: &mut S, v: Version) -> Result<(), EncodeError> {
         self.topic_id.write(s, v)?;
         self.partitions.write(s, v)?;
-        let has_assignment_epochs = !self.assignment_epochs.as_ref().is_some_and(|x| x.is_empty());
+        let has_assignment_epochs = !self.assignment_epochs.as_ref().is_some_and(Array::is_empty);
         let mut tags = self.unknown_tagged_fields.start(s, usize::from(has_assignment_epochs))?;
         if has_assignment_epochs {
             tags.write(s, 0, &self.assignment_epochs, v)?;

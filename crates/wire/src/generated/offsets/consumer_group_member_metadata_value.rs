@@ -64,11 +64,8 @@ impl<'a> Element<'a> for ConsumerGroupMemberMetadataValue<'a> {
         let rebalance_timeout_ms = Element::read(r, v)?;
         let server_assignor = Element::read(r, v)?;
         let mut classic_member_metadata = Some(ClassicMemberMetadata::default());
-        let unknown_tagged_fields = TaggedFields::read_known(r, 0b1, |tag, r| {
-            match tag {
-                0 => classic_member_metadata = read_tagged_struct(r, v)?,
-                _ => {}
-            }
+        let unknown_tagged_fields = TaggedFields::read_known(r, 0b1, |_, r| {
+            classic_member_metadata = read_tagged_struct(r, v)?;
             Ok(())
         })?;
         Ok(Self {

@@ -23,11 +23,8 @@ impl<'a> Element<'a> for ConsumerGroupMetadataValue<'a> {
     fn read(r: &mut Reader<'a>, v: Version) -> Result<Self, DecodeError> {
         let epoch = Element::read(r, v)?;
         let mut metadata_hash = 0;
-        let unknown_tagged_fields = TaggedFields::read_known(r, 0b1, |tag, r| {
-            match tag {
-                0 => metadata_hash = Element::read(r, v)?,
-                _ => {}
-            }
+        let unknown_tagged_fields = TaggedFields::read_known(r, 0b1, |_, r| {
+            metadata_hash = Element::read(r, v)?;
             Ok(())
         })?;
         Ok(Self { epoch, metadata_hash, unknown_tagged_fields })

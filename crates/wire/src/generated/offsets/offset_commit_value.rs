@@ -54,11 +54,8 @@ impl<'a> Element<'a> for OffsetCommitValue<'a> {
         let expire_timestamp = if v.number == 1 { Element::read(r, v)? } else { -1 };
         let mut topic_id = Uuid::ZERO;
         let unknown_tagged_fields = if v.flexible {
-            TaggedFields::read_known(r, 0b1, |tag, r| {
-                match tag {
-                    0 => topic_id = Element::read(r, v)?,
-                    _ => {}
-                }
+            TaggedFields::read_known(r, 0b1, |_, r| {
+                topic_id = Element::read(r, v)?;
                 Ok(())
             })?
         } else {

@@ -23,11 +23,8 @@ impl<'a> Element<'a> for ShareGroupTargetAssignmentMetadataValue<'a> {
     fn read(r: &mut Reader<'a>, v: Version) -> Result<Self, DecodeError> {
         let assignment_epoch = Element::read(r, v)?;
         let mut assignment_timestamp = 0;
-        let unknown_tagged_fields = TaggedFields::read_known(r, 0b1, |tag, r| {
-            match tag {
-                0 => assignment_timestamp = Element::read(r, v)?,
-                _ => {}
-            }
+        let unknown_tagged_fields = TaggedFields::read_known(r, 0b1, |_, r| {
+            assignment_timestamp = Element::read(r, v)?;
             Ok(())
         })?;
         Ok(Self { assignment_epoch, assignment_timestamp, unknown_tagged_fields })

@@ -76,7 +76,7 @@ impl<'a> Element<'a> for StreamsGroupMetadataValue<'a> {
         self.epoch.write(s, v)?;
         self.metadata_hash.write(s, v)?;
         let has_validated_topology_epoch = self.validated_topology_epoch != -1;
-        let has_last_assignment_configs = !self.last_assignment_configs.as_ref().is_some_and(|x| x.is_empty());
+        let has_last_assignment_configs = !self.last_assignment_configs.as_ref().is_some_and(Array::is_empty);
         let has_stored_description_topology_epoch = self.stored_description_topology_epoch != -1;
         let has_failed_description_topology_epoch = self.failed_description_topology_epoch != -1;
         let mut tags = self.unknown_tagged_fields.start(

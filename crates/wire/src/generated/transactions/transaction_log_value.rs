@@ -110,16 +110,16 @@ impl<'a> Element<'a> for TransactionLogValue<'a> {
         self.transaction_partitions.write(s, v)?;
         self.transaction_last_update_timestamp_ms.write(s, v)?;
         self.transaction_start_timestamp_ms.write(s, v)?;
-        if !(v.number >= 1) && self.previous_producer_id != -1 {
+        if v.number < 1 && self.previous_producer_id != -1 {
             return Err(not_in_version("TransactionLogValue.PreviousProducerId", v));
         }
-        if !(v.number >= 1) && self.next_producer_id != -1 {
+        if v.number < 1 && self.next_producer_id != -1 {
             return Err(not_in_version("TransactionLogValue.NextProducerId", v));
         }
-        if !(v.number >= 1) && self.client_transaction_version != 0 {
+        if v.number < 1 && self.client_transaction_version != 0 {
             return Err(not_in_version("TransactionLogValue.ClientTransactionVersion", v));
         }
-        if !(v.number >= 1) && self.next_producer_epoch != -1 {
+        if v.number < 1 && self.next_producer_epoch != -1 {
             return Err(not_in_version("TransactionLogValue.NextProducerEpoch", v));
         }
         if v.flexible {
