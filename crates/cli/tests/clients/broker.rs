@@ -4,7 +4,7 @@ use std::fs::{self, File, OpenOptions};
 use std::io::{BufRead, BufReader};
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, ExitStatus, Stdio};
+use std::process::{Child, Command, Stdio};
 use std::sync::mpsc::{self, Receiver};
 use std::thread;
 use std::time::Duration;
@@ -65,27 +65,12 @@ impl Broker {
         self.address
     }
 
-    /// Asks for a clean end with SIGTERM and waits for it.
+    /// Sends the signal and waits for the end of the process. After SIGTERM the end has to be clean.
     ///
     /// # Panics
     ///
-    /// If the broker is not gone in time or reports a failure.
-    pub(crate) fn stop(mut self) {
-        let status = self.end_with(Signal::SIGTERM);
-        // A JVM that stands in for the broker ends with 143 after SIGTERM.
-        assert!(
-            status.success() || status.code() == Some(143) && is_stand_in(),
-            "the broker ended with {status} after SIGTERM\n{}",
-            self.stderr_tail()
-        );
-    }
-
-    /// Ends the process with SIGKILL, which it cannot answer.
-    pub(crate) fn kill(mut self) {
-        self.end_with(Signal::SIGKILL);
-    }
-
-    fn end_with(&mut self, signal: Signal) -> ExitStatus {
+    /// If the broker is not gone in time, or reports a failure after SIGTERM.
+    pub(crate) fn end(mut self, signal: Signal) {
         let pid = i32::try_from(self.child.id()).expect("process ids fit 31 bits");
         kill(Pid::from_raw(pid), signal).expect("the broker is our child and was not yet waited for");
         // The end of its stdout is the end of the process.
@@ -98,7 +83,14 @@ impl Broker {
                 }
             }
         }
-        self.child.wait().expect("the child exists until it is waited for")
+        let status = self.child.wait().expect("the child exists until it is waited for");
+        // A JVM that stands in for the broker ends with 143 after SIGTERM.
+        let is_clean = status.success() || status.code() == Some(143) && is_stand_in();
+        assert!(
+            is_clean || signal != Signal::SIGTERM,
+            "the broker ended with {status} after SIGTERM\n{}",
+            self.stderr_tail()
+        );
     }
 
     /// The end of what the broker wrote to stderr, for the message of a failed test.

@@ -8,6 +8,7 @@ use std::path::Path;
 use std::process::Command;
 use std::time::Duration;
 
+use nix::sys::signal::Signal;
 use serde_json::Value;
 
 use crate::broker::Broker;
@@ -42,14 +43,14 @@ pub(crate) fn survives_restarts() {
         create_topic(broker.address(), &topic(codec), PARTITIONS);
         produce(&broker, codec, first, dir.path());
     }
-    broker.stop();
+    broker.end(Signal::SIGTERM);
 
     let broker = Broker::start(&data);
     for codec in CODECS {
         verify(&broker, codec, first);
         produce(&broker, codec, more, dir.path());
     }
-    broker.kill();
+    broker.end(Signal::SIGKILL);
 
     let broker = Broker::start(&data);
     for codec in CODECS {
@@ -59,7 +60,7 @@ pub(crate) fn survives_restarts() {
     reads_from_the_middle(&broker, &stream);
     creates_a_topic_by_writing_to_it(&broker, dir.path());
     lists_metadata(&broker);
-    broker.stop();
+    broker.end(Signal::SIGTERM);
 
     table::record(&table::Row {
         client: "kcat".into(),

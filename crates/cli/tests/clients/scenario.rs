@@ -2,6 +2,7 @@
 
 use std::time::{SystemTime, UNIX_EPOCH};
 
+use nix::sys::signal::Signal;
 use serde_json::Value;
 
 use crate::broker::Broker;
@@ -33,18 +34,18 @@ pub(crate) fn survives_restarts(program: &Program) {
 
     let broker = Broker::start(&data);
     run(&broker, "produce,times", 0, RECORDS);
-    broker.stop();
+    broker.end(Signal::SIGTERM);
 
     let broker = Broker::start(&data);
     let verified = run(&broker, "verify", 0, RECORDS);
     check_verified(&verified[0], &recipe, RECORDS, topics);
     run(&broker, "produce", RECORDS, RECORDS_MORE);
-    broker.kill();
+    broker.end(Signal::SIGKILL);
 
     let broker = Broker::start(&data);
     let lines = run(&broker, "verify,times,admin", 0, RECORDS + RECORDS_MORE);
     check_verified(&lines[0], &recipe, RECORDS + RECORDS_MORE, topics);
-    broker.stop();
+    broker.end(Signal::SIGTERM);
 
     let mut exercised: Vec<String> =
         ["produce", "consume", "offsets by time", "clean restart", "SIGKILL"].map(String::from).into();
@@ -90,7 +91,7 @@ pub(crate) fn clients_read_each_other(programs: &[Program]) {
             check_verified(&verified[0], recipe, RECORDS, CODECS.len());
         }
     }
-    broker.stop();
+    broker.end(Signal::SIGTERM);
 }
 
 /// A recipe whose timestamps lie in the last hours, inside every default retention time.

@@ -11,6 +11,7 @@ import java.util.concurrent.Future;
 import java.util.concurrent.TimeUnit;
 import org.apache.kafka.clients.admin.Admin;
 import org.apache.kafka.clients.admin.NewTopic;
+import org.apache.kafka.clients.admin.OffsetSpec;
 import org.apache.kafka.clients.consumer.ConsumerRecord;
 import org.apache.kafka.clients.consumer.KafkaConsumer;
 import org.apache.kafka.clients.consumer.OffsetAndTimestamp;
@@ -37,12 +38,23 @@ final class Traffic {
                     admin.createTopics(List.of(new NewTopic(topic, arguments.records().partitions(), (short) 1)))
                             .all()
                             .get(DEADLINE_SECONDS, TimeUnit.SECONDS);
+                    awaitLeaders(admin, topic, arguments.records().partitions());
                 }
                 send(arguments, topic, codec, items);
                 done.add(Main.report(topic, codec, items.size()));
             }
         }
         return Map.of("topics", done);
+    }
+
+    /**
+     * Returns when all leaders answer. Kafka's do so only a moment after a topic was created, and an idempotent
+     * producer whose first batch is turned away while its second is taken never gets its sequence right again.
+     */
+    private static void awaitLeaders(Admin admin, String topic, int count) throws Exception {
+        Map<TopicPartition, OffsetSpec> asked = new HashMap<>();
+        partitions(topic, count).forEach(partition -> asked.put(partition, OffsetSpec.latest()));
+        admin.listOffsets(asked).all().get(DEADLINE_SECONDS, TimeUnit.SECONDS);
     }
 
     /** Sends with the client's defaults, which make it idempotent; only the codec is set. */

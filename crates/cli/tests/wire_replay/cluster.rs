@@ -1,0 +1,187 @@
+//! Brings the broker into the state that a recorded answer speaks of.
+
+use std::time::{Duration, Instant};
+
+use highwater_types::Uuid;
+use highwater_wire::frame::{RequestHeader, SIZE_BYTES, decode_response_header, encode_request};
+use highwater_wire::messages::{
+    CreatePartitionsRequest, CreatePartitionsResponse, CreateTopicsRequest, CreateTopicsResponse, DeleteTopicsRequest,
+    DeleteTopicsResponse, MetadataRequest, MetadataResponse, ProduceRequest, ProduceResponse,
+    create_partitions_request, create_topics_request, delete_topics_request, metadata_request, produce_request,
+};
+use highwater_wire::{ApiKey, Message, Reader, Records};
+
+use crate::connection::Connection;
+use crate::recording::Exchange;
+
+/// Something that has to hold before a request is replayed, in the order in which it is brought about.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) enum Need {
+    /// There is no such topic.
+    Absent { topic: String },
+    /// The topic has this partition.
+    Partition { topic: String, index: i32 },
+    /// The partition's log does not end before this offset.
+    Records { topic: String, index: i32, end: i64 },
+}
+
+/// The broker as an administrator sees it.
+pub(crate) struct Cluster {
+    connection: Connection,
+    /// A record set that a recorded producer without idempotence sent.
+    batch: Vec<u8>,
+}
+
+impl Cluster {
+    pub(crate) fn new(connection: Connection, exchanges: &[Exchange]) -> Self {
+        let batch = exchanges.iter().find_map(plain_batch).expect("kcat produced without idempotence");
+        Self { connection, batch }
+    }
+
+    pub(crate) fn prepare(&mut self, needs: &[Need]) {
+        for need in needs {
+            match need {
+                Need::Absent { topic } => self.delete(topic),
+                Need::Partition { topic, index } => self.grow(topic, index + 1),
+                Need::Records { topic, index, end } => {
+                    self.grow(topic, index + 1);
+                    while self.append(topic, *index) < *end {}
+                }
+            }
+        }
+    }
+
+    /// The id of a topic, made if need be.
+    pub(crate) fn topic_id(&mut self, topic: &str) -> Uuid {
+        self.grow(topic, 1);
+        self.describe(topic).expect("the topic was just made").0
+    }
+
+    fn delete(&mut self, topic: &str) {
+        if self.describe(topic).is_none() {
+            return;
+        }
+        let state = delete_topics_request::DeleteTopicState { name: Some(topic.into()), ..Default::default() };
+        let request = DeleteTopicsRequest { topics: vec![state].into(), timeout_ms: TIMEOUT_MS, ..Default::default() };
+        let body = self.call(ApiKey::DeleteTopics, 6, &request);
+        let response: DeleteTopicsResponse<'_> = decode(&body, 6);
+        assert!(response.responses.iter().all(|each| each.error_code == 0), "{response:?}");
+        self.until(|cluster| cluster.describe(topic).is_none());
+    }
+
+    fn grow(&mut self, topic: &str, partitions: i32) {
+        if self.describe(topic).is_none() {
+            self.create(topic, partitions);
+            self.until(|cluster| cluster.describe(topic).is_some());
+        }
+        if self.describe(topic).is_some_and(|(_, count)| count < partitions) {
+            self.create_partitions(topic, partitions);
+            self.until(|cluster| cluster.describe(topic).is_some_and(|(_, count)| partitions <= count));
+        }
+    }
+
+    fn create(&mut self, topic: &str, partitions: i32) {
+        let topic = create_topics_request::CreatableTopic {
+            name: topic.into(),
+            num_partitions: partitions,
+            replication_factor: 1,
+            ..Default::default()
+        };
+        let request = CreateTopicsRequest { topics: vec![topic].into(), timeout_ms: TIMEOUT_MS, ..Default::default() };
+        let body = self.call(ApiKey::CreateTopics, 7, &request);
+        let response: CreateTopicsResponse<'_> = decode(&body, 7);
+        let code = response.topics.iter().next().expect("one topic").error_code;
+        // Kafka makes a topic that was asked for by its name a moment after it answered.
+        assert!(matches!(code, 0 | TOPIC_ALREADY_EXISTS), "{response:?}");
+    }
+
+    fn create_partitions(&mut self, topic: &str, total: i32) {
+        let topic = create_partitions_request::CreatePartitionsTopic {
+            name: topic.into(),
+            count: total,
+            assignments: None,
+            ..Default::default()
+        };
+        let request =
+            CreatePartitionsRequest { topics: vec![topic].into(), timeout_ms: TIMEOUT_MS, ..Default::default() };
+        let body = self.call(ApiKey::CreatePartitions, 3, &request);
+        let response: CreatePartitionsResponse<'_> = decode(&body, 3);
+        assert!(response.results.iter().all(|each| each.error_code == 0), "{response:?}");
+    }
+
+    /// Appends one batch; returns the offset of its first record, behind which the log now ends.
+    fn append(&mut self, topic: &str, index: i32) -> i64 {
+        let batch = self.batch.clone();
+        let partition =
+            produce_request::PartitionProduceData { index, records: Records::Bytes(&batch), ..Default::default() };
+        let data = produce_request::TopicProduceData {
+            name: topic.into(),
+            partition_data: vec![partition].into(),
+            ..Default::default()
+        };
+        let request =
+            ProduceRequest { acks: -1, timeout_ms: TIMEOUT_MS, topic_data: vec![data].into(), ..Default::default() };
+        let body = self.call(ApiKey::Produce, 9, &request);
+        let response: ProduceResponse<'_> = decode(&body, 9);
+        let topic = response.responses.iter().next().expect("one topic");
+        let partition = topic.partition_responses.iter().next().expect("one partition");
+        assert_eq!(partition.error_code, 0, "{response:?}");
+        partition.base_offset
+    }
+
+    /// Id and number of partitions that have a leader; `None` when there is no such topic.
+    fn describe(&mut self, topic: &str) -> Option<(Uuid, i32)> {
+        let topic = metadata_request::MetadataRequestTopic { name: Some(topic.into()), ..Default::default() };
+        let request = MetadataRequest {
+            topics: Some(vec![topic].into()),
+            allow_auto_topic_creation: false,
+            ..Default::default()
+        };
+        let body = self.call(ApiKey::Metadata, 12, &request);
+        let response: MetadataResponse<'_> = decode(&body, 12);
+        let topic = response.topics.iter().next().expect("one topic was asked for");
+        let led = topic.partitions.iter().filter(|partition| partition.leader_id >= 0).count();
+        (topic.error_code == 0).then(|| (topic.topic_id, i32::try_from(led).expect("few partitions")))
+    }
+
+    /// Sends a request and returns the body of the response.
+    fn call<'q, Q: Message<'q>>(&mut self, key: ApiKey, version: i16, request: &Q) -> Vec<u8> {
+        let header = RequestHeader { api_key: key.code(), api_version: version, ..Default::default() };
+        let mut frame = Vec::new();
+        encode_request(&mut frame, &header, request).expect("the version has every field that is set");
+        let response = self.connection.ask(&frame[SIZE_BYTES..]).expect("the broker answers");
+        let mut r = Reader::new(&response);
+        decode_response_header(&mut r, key, version).expect("a response has a header");
+        r.rest().to_vec()
+    }
+
+    /// Kafka shows a change to metadata a moment after it confirmed it.
+    fn until(&mut self, holds: impl Fn(&mut Self) -> bool) {
+        let deadline = Instant::now() + Duration::from_secs(30);
+        while !holds(self) {
+            assert!(Instant::now() < deadline, "the change did not show in 30 s");
+        }
+    }
+}
+
+fn decode<'a, M: Message<'a>>(body: &'a [u8], version: i16) -> M {
+    M::decode(&mut Reader::new(body), version).expect("the response is of the version that was asked for")
+}
+
+/// The first record set of a recorded request, if its producer was not idempotent.
+fn plain_batch(exchange: &Exchange) -> Option<Vec<u8>> {
+    if exchange.key != ApiKey::Produce {
+        return None;
+    }
+    let (_, body) = exchange.header();
+    let request: ProduceRequest<'_> = ProduceRequest::decode(&mut Reader::new(body), exchange.version).ok()?;
+    let topic = request.topic_data.iter().next()?;
+    let batch = topic.partition_data.iter().next()?.records.as_bytes()?.to_vec();
+    let is_plain = batch.get(PRODUCER_ID) == Some([0xff; 8].as_slice());
+    is_plain.then_some(batch)
+}
+
+/// Where the producer id is in a record batch.
+const PRODUCER_ID: std::ops::Range<usize> = 43..51;
+const TOPIC_ALREADY_EXISTS: i16 = 36;
+const TIMEOUT_MS: i32 = 30_000;
