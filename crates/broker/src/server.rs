@@ -1,7 +1,7 @@
 //! A running server: its listening sockets and the threads of its event loops.
 
 use std::io;
-use std::net::{SocketAddr, TcpListener};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, TcpListener};
 use std::os::fd::AsRawFd;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -9,6 +9,7 @@ use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use crossbeam_channel::{Sender, bounded};
+use nix::errno::Errno;
 use nix::sys::socket::{
     AddressFamily, Backlog, SockFlag, SockType, SockaddrStorage, bind, listen, setsockopt, socket, sockopt,
 };
@@ -21,7 +22,7 @@ use crate::net::{
 /// How a server listens and what its connections may use. Build with `..ServerConfig::default()`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ServerConfig {
-    /// Addresses to listen on; port 0 lets the operating system choose. [`Peer::listener`](crate::net::Peer::listener)
+    /// Addresses to listen on; port 0 lets the operating system choose, and `[::]` means every address, of IPv4 too. [`Peer::listener`](crate::net::Peer::listener)
     /// is an index into this list. Default empty.
     pub listeners: Vec<SocketAddr>,
     /// Largest request in bytes (`socket.request.max.bytes`). A connection that announces a larger one is closed.
@@ -223,23 +224,40 @@ fn report(started: &Sender<io::Result<()>>, result: io::Result<()>) {
 }
 
 fn listen_on(address: SocketAddr, config: &ServerConfig) -> Result<(TcpListener, SocketAddr), ServerError> {
-    let listen = || -> io::Result<_> {
-        let family = if address.is_ipv4() { AddressFamily::Inet } else { AddressFamily::Inet6 };
-        let flags = SockFlag::SOCK_CLOEXEC | SockFlag::SOCK_NONBLOCK;
-        let fd = socket(family, SockType::Stream, flags, None)?;
-        setsockopt(&fd, sockopt::ReuseAddr, &true)?;
-        // Accepted sockets inherit both sizes, and the receive size must be set before the connection is made.
-        if let Some(size) = config.send_buffer_size {
-            setsockopt(&fd, sockopt::SndBuf, &size)?;
+    let everywhere = SocketAddr::from((Ipv4Addr::UNSPECIFIED, address.port()));
+    match bind_and_listen(address, config) {
+        // All addresses of a machine without IPv6.
+        Err(error) if error.raw_os_error() == Some(Errno::EAFNOSUPPORT as i32) && is_all(address) => {
+            bind_and_listen(everywhere, config)
         }
-        if let Some(size) = config.receive_buffer_size {
-            setsockopt(&fd, sockopt::RcvBuf, &size)?;
-        }
-        bind(fd.as_raw_fd(), &SockaddrStorage::from(address))?;
-        listen(&fd, Backlog::new(i32::from(config.backlog).min(nix::libc::SOMAXCONN))?)?;
-        let listener = TcpListener::from(fd);
-        let local_addr = listener.local_addr()?;
-        Ok((listener, local_addr))
-    };
-    listen().map_err(|source| ServerError::Listen { address, source })
+        result => result,
+    }
+    .map_err(|source| ServerError::Listen { address, source })
+}
+
+fn is_all(address: SocketAddr) -> bool {
+    address.ip() == IpAddr::V6(Ipv6Addr::UNSPECIFIED)
+}
+
+fn bind_and_listen(address: SocketAddr, config: &ServerConfig) -> io::Result<(TcpListener, SocketAddr)> {
+    let family = if address.is_ipv4() { AddressFamily::Inet } else { AddressFamily::Inet6 };
+    let flags = SockFlag::SOCK_CLOEXEC | SockFlag::SOCK_NONBLOCK;
+    let fd = socket(family, SockType::Stream, flags, None)?;
+    setsockopt(&fd, sockopt::ReuseAddr, &true)?;
+    if is_all(address) {
+        // All IPv6 addresses means all IPv4 addresses too, whatever the system's default is.
+        setsockopt(&fd, sockopt::Ipv6V6Only, &false)?;
+    }
+    // Accepted sockets inherit both sizes, and the receive size must be set before the connection is made.
+    if let Some(size) = config.send_buffer_size {
+        setsockopt(&fd, sockopt::SndBuf, &size)?;
+    }
+    if let Some(size) = config.receive_buffer_size {
+        setsockopt(&fd, sockopt::RcvBuf, &size)?;
+    }
+    bind(fd.as_raw_fd(), &SockaddrStorage::from(address))?;
+    listen(&fd, Backlog::new(i32::from(config.backlog).min(nix::libc::SOMAXCONN))?)?;
+    let listener = TcpListener::from(fd);
+    let local_addr = listener.local_addr()?;
+    Ok((listener, local_addr))
 }

@@ -148,7 +148,9 @@ fn start_with(loops: usize, config: ServerConfig) -> Running {
         closed: AtomicU64::new(0),
         largest_group: AtomicU64::new(0),
     });
-    let config = ServerConfig { listeners: vec![SocketAddr::from(([127, 0, 0, 1], 0))], ..config };
+    let local = || vec![SocketAddr::from(([127, 0, 0, 1], 0))];
+    let listeners = if config.listeners.is_empty() { local() } else { config.listeners.clone() };
+    let config = ServerConfig { listeners, ..config };
     let server = Server::start(&config, &service, &service.wakers).unwrap();
     Running { server, service }
 }
@@ -608,4 +610,10 @@ fn clients_learn_the_address_they_reached() {
     let running = start();
     let mut stream = running.connect();
     assert_eq!(call(&mut stream, b"a"), running.server.local_addrs()[0].to_string().as_bytes());
+
+    let everywhere = ServerConfig { listeners: vec!["[::]:0".parse().unwrap()], ..ServerConfig::default() };
+    let running = start_with(1, everywhere);
+    let port = running.server.local_addrs()[0].port();
+    let mut stream = TcpStream::connect(("127.0.0.1", port)).unwrap();
+    assert_eq!(call(&mut stream, b"a"), format!("127.0.0.1:{port}").as_bytes());
 }

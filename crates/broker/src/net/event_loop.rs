@@ -2,6 +2,7 @@
 
 use std::collections::VecDeque;
 use std::io;
+use std::net::SocketAddr;
 use std::os::fd::AsFd;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -243,7 +244,8 @@ impl<S: Service> EventLoop<S> {
         let Accepted { stream, peer_addr, listener, admission } = accepted;
         stream.set_nonblocking(true)?;
         stream.set_nodelay(true)?;
-        let peer = Peer { token, local_addr: stream.local_addr()?, peer_addr, listener };
+        let peer =
+            Peer { token, local_addr: canonical(stream.local_addr()?), peer_addr: canonical(peer_addr), listener };
         let flags = EpollFlags::EPOLLIN | EpollFlags::EPOLLOUT | EpollFlags::EPOLLRDHUP | EpollFlags::EPOLLET;
         self.epoll.add(stream.as_fd(), EpollEvent::new(flags, token.slot() as u64))?;
         let idle_timer = self.set_idle_timer(token.slot(), self.tick);
@@ -367,6 +369,11 @@ impl<S: Service> EventLoop<S> {
         let since = instant.saturating_duration_since(self.origin);
         u64::try_from(divide(since.as_nanos(), 1_000_000)).unwrap_or(u64::MAX)
     }
+}
+
+/// An IPv4 address as such, also when it came through a socket for both families.
+fn canonical(address: SocketAddr) -> SocketAddr {
+    SocketAddr::new(address.ip().to_canonical(), address.port())
 }
 
 fn millis(duration: Duration) -> u64 {
