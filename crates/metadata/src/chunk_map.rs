@@ -11,9 +11,11 @@ use std::sync::Arc;
 /// next clone copy only chunks not yet copied. Lookups are two binary searches.
 pub(crate) struct ChunkMap<K, V> {
     /// Invariant: no chunk is empty or longer than [`CHUNK_ENTRIES_MAX`]; keys ascend through all of them.
-    chunks: Arc<Vec<Arc<Vec<(K, V)>>>>,
+    chunks: Arc<Vec<Chunk<K, V>>>,
     entries: usize,
 }
+
+type Chunk<K, V> = Arc<Vec<(K, V)>>;
 
 impl<K: Ord + Clone, V: Clone> ChunkMap<K, V> {
     /// Number of entries.
@@ -198,8 +200,10 @@ mod tests {
     }
 
     proptest! {
+        #![proptest_config(ProptestConfig::with_cases(64))]
+
         #[test]
-        fn behaves_like_a_btree_map_and_leaves_snapshots_alone(ops in prop::collection::vec(op(), 0..2000), probe in 0u16..700) {
+        fn behaves_like_a_btree_map_and_leaves_snapshots_alone(ops in prop::collection::vec(op(), 0..1500), probe in 0u16..700) {
             let (mut map, mut model) = (ChunkMap::default(), BTreeMap::new());
             let mut snapshots = Vec::new();
             for op in ops {

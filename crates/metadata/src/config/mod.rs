@@ -128,3 +128,84 @@ impl StaticConfig {
         definition.parse(self.get(name).or(definition.default)?).ok()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const KINDS: [ResourceKind; 4] =
+        [ResourceKind::Topic, ResourceKind::Broker, ResourceKind::ClientMetrics, ResourceKind::Group];
+
+    #[test]
+    fn tables_are_sorted_and_their_defaults_hold() {
+        for kind in KINDS {
+            let table = definitions(kind);
+            assert!(table.is_sorted_by(|a, b| a.name < b.name), "{kind:?}");
+            for definition in table {
+                let default = definition.default.unwrap_or_default();
+                let holds = definition.default.is_none() || definition.check(default).is_ok();
+                // Kafka requires items here but starts without any.
+                let required = definition.validator == Validator::NonEmptyList;
+                assert!(holds || required, "{} = {default}", definition.name);
+            }
+        }
+        let counts = KINDS.map(|kind| definitions(kind).len());
+        assert_eq!(counts, [36 + 1, 357 + 4, 3, 27], "Kafka's and our own");
+    }
+
+    /// Defaults that operators know by heart, as the table of the configuration reference has them.
+    #[test]
+    fn broker_defaults_are_kafkas() {
+        for (name, default) in [
+            ("num.partitions", Some("1")),
+            ("default.replication.factor", Some("1")),
+            ("auto.create.topics.enable", Some("true")),
+            ("delete.topic.enable", Some("true")),
+            ("log.retention.hours", Some("168")),
+            ("log.retention.ms", None),
+            ("log.segment.bytes", Some("1073741824")),
+            ("log.message.timestamp.after.max.ms", Some("3600000")),
+            ("message.max.bytes", Some("1048588")),
+            ("replica.lag.time.max.ms", Some("30000")),
+            ("offsets.topic.num.partitions", Some("50")),
+            ("offsets.topic.replication.factor", Some("3")),
+            ("listeners", Some("PLAINTEXT://:9092")),
+            ("group.coordinator.rebalance.protocols", Some("classic,consumer,streams")),
+        ] {
+            let found = definition(ResourceKind::Broker, name).expect("a config of the broker");
+            assert_eq!(found.default, default, "{name}");
+        }
+    }
+
+    #[test]
+    fn security_configs_can_be_set_for_one_listener() {
+        let found = |name| definition(ResourceKind::Broker, name).map(|found| found.name);
+        assert_eq!(found("listener.name.internal.ssl.key.password"), Some("ssl.key.password"));
+        assert_eq!(found("listener.name.x.scram-sha-256.sasl.jaas.config"), Some("sasl.jaas.config"));
+        assert_eq!(found("listener.name.internal.num.io.threads"), None);
+        assert_eq!(found("listener.name."), None);
+    }
+
+    #[test]
+    fn values_are_held_to_type_and_bounds() {
+        let check = |kind, name, value: &str| definition(kind, name).expect("a config").check(value).is_ok();
+        let topic = |name, value| check(ResourceKind::Topic, name, value);
+        assert!(topic("preallocate", " TRUE ") && !topic("preallocate", "yes"));
+        assert!(topic("retention.ms", "-1") && !topic("retention.ms", "-2") && !topic("retention.ms", "1.5"));
+        assert!(topic("segment.bytes", "2147483647") && !topic("segment.bytes", "2147483648"));
+        assert!(topic("compression.gzip.level", "-1") && !topic("compression.gzip.level", "0"));
+        assert!(topic("min.cleanable.dirty.ratio", "1") && !topic("min.cleanable.dirty.ratio", "NaN"));
+        assert!(topic("cleanup.policy", "compact, delete") && !topic("cleanup.policy", "compact,remove"));
+        assert!(topic("leader.replication.throttled.replicas", "*"));
+        assert!(check(ResourceKind::Broker, "offsets.topic.replication.factor", "32767"));
+        assert!(!check(ResourceKind::Broker, "offsets.topic.replication.factor", "32768"));
+    }
+
+    #[test]
+    fn codes_of_kinds_round_trip() {
+        for code in i8::MIN..=i8::MAX {
+            assert!(ResourceKind::from_code(code).is_none_or(|kind| kind.code() == code));
+        }
+        assert_eq!(ResourceKind::from_code(32), Some(ResourceKind::Group));
+    }
+}

@@ -214,3 +214,45 @@ impl<F: Fn(&str) -> Option<String>> Reader<F> {
         items(&self.word(name)).map(str::to_owned).collect()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Every default that the fields' documentation states.
+    #[test]
+    fn defaults_are_the_documented_ones() {
+        const DAY_MS: u64 = 86_400_000;
+        const NEVER: u64 = i64::MAX as u64;
+        let documented = TopicConfig {
+            cleanup_policy: CleanupPolicy { compact: false, delete: true },
+            segment_bytes: 1 << 30,
+            segment_ms: 7 * DAY_MS,
+            segment_jitter_ms: 0,
+            segment_index_bytes: 10 << 20,
+            index_interval_bytes: 4096,
+            retention_bytes: None,
+            retention_ms: Some(7 * DAY_MS),
+            flush_messages: NEVER,
+            flush_ms: NEVER,
+            max_message_bytes: (1 << 20) + 12,
+            compression_type: CompressionType::Producer,
+            compression_gzip_level: -1,
+            compression_lz4_level: 9,
+            compression_zstd_level: 3,
+            message_timestamp_type: TimestampType::CreateTime,
+            message_timestamp_before_max_ms: NEVER,
+            message_timestamp_after_max_ms: 3_600_000,
+            min_insync_replicas: 1,
+            min_cleanable_dirty_ratio: 0.5,
+            min_compaction_lag_ms: 0,
+            max_compaction_lag_ms: NEVER,
+            delete_retention_ms: DAY_MS,
+            file_delete_delay_ms: 60_000,
+            preallocate: false,
+            unclean_leader_election: false,
+            record_validation: RecordValidation::Auto,
+        };
+        assert_eq!(TopicConfig::default(), documented);
+    }
+}

@@ -114,7 +114,11 @@ impl Controller {
             (MetadataRecord::EndTransaction, Some(records)) => {
                 let records = core::mem::take(records);
                 let mut after = Self { transaction: None, ..self.clone() };
-                records.iter().try_for_each(|record| after.apply_now(record))?;
+                let applied = records.iter().try_for_each(|record| after.apply_now(record));
+                if let Err(error) = applied {
+                    self.transaction = Some(records);
+                    return Err(error);
+                }
                 *self = after;
             }
             (

@@ -1,0 +1,303 @@
+//! Any history of decisions: deciding changes nothing, the log alone rebuilds the controller, ids are never
+//! handed out twice, and the image keeps its invariants. And any records at all: refused or applied, never
+//! a panic.
+
+#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
+
+use highwater_metadata::{
+    BrokerRegistration, ConfigChange, ConfigEdit, Controller, ControllerConfig, CreatePartitions, CreateTopics,
+    Endpoint, FeatureRange, IncrementalAlterConfigs, IncrementalResource, MetadataRecord, NewPartitions, NewTopic,
+    PartitionChange, PartitionImage, PartitionRecord, ResourceKind, StaticConfig, TopicSelector,
+};
+use highwater_types::{
+    BrokerEpoch, DirectoryId, LeaderEpoch, NodeId, Offset, PartitionEpoch, PartitionIndex, ProducerId, TopicId,
+    TopicName, Uuid,
+};
+use proptest::prelude::*;
+use std::collections::BTreeSet;
+
+#[derive(Clone, Debug)]
+enum Op {
+    Register(u32, u8),
+    Unfence(u32),
+    Fence(u32),
+    Create { names: Vec<u8>, partitions: i32, replication: i16, validate: bool },
+    Delete(Vec<u8>),
+    AddPartitions(u8, i32),
+    Alter(u8, String, i8, String),
+    ProducerIds(u32),
+}
+
+fn op() -> impl Strategy<Value = Op> {
+    let node = 0u32..4;
+    prop_oneof![
+        (node.clone(), 0u8..3).prop_map(|(node, incarnation)| Op::Register(node, incarnation)),
+        node.clone().prop_map(Op::Unfence),
+        node.clone().prop_map(Op::Unfence),
+        node.clone().prop_map(Op::Fence),
+        (prop::collection::vec(0u8..6, 1..4), -1i32..4, -1i16..4, any::<bool>()).prop_map(
+            |(names, partitions, replication, validate)| Op::Create { names, partitions, replication, validate }
+        ),
+        prop::collection::vec(0u8..6, 1..3).prop_map(Op::Delete),
+        (0u8..6, 0i32..8).prop_map(|(name, count)| Op::AddPartitions(name, count)),
+        (
+            0u8..6,
+            prop::sample::select(vec!["retention.ms", "cleanup.policy", "min.insync.replicas", "nonsense"]),
+            -1i8..5,
+            prop::sample::select(vec!["1", "compact", "delete", "x"]),
+        )
+            .prop_map(|(topic, name, operation, value)| Op::Alter(topic, name.into(), operation, value.into())),
+        node.prop_map(Op::ProducerIds),
+    ]
+}
+
+/// Names of which two collide.
+fn name(index: u8) -> String {
+    ["a", "b", "c.d", "c_d", "e", "no/good"][usize::from(index)].to_owned()
+}
+
+fn config() -> ControllerConfig {
+    ControllerConfig { cluster_id: "c".into(), node: NodeId::ZERO, static_config: StaticConfig::default() }
+}
+
+struct History {
+    controller: Controller,
+    log: Vec<MetadataRecord>,
+    ids_drawn: u128,
+    topic_ids: BTreeSet<TopicId>,
+    producer_ids: ProducerId,
+}
+
+impl History {
+    fn new() -> Self {
+        Self {
+            controller: Controller::new(config()),
+            log: Vec::new(),
+            ids_drawn: 1000,
+            topic_ids: BTreeSet::new(),
+            producer_ids: ProducerId::new(0),
+        }
+    }
+
+    fn epoch(&self, node: NodeId) -> BrokerEpoch {
+        self.controller.image().broker(node).map_or(BrokerEpoch(0), |broker| broker.epoch)
+    }
+
+    fn decide(&mut self, op: &Op) -> Vec<MetadataRecord> {
+        let controller = &self.controller;
+        match op {
+            Op::Register(node, incarnation) => {
+                let registration = BrokerRegistration {
+                    node: NodeId::new(*node),
+                    incarnation: Uuid::from_bytes([*incarnation + 1; 16]),
+                    endpoints: vec![Endpoint { name: "P".into(), host: "h".into(), port: 1, security_protocol: 0 }],
+                    features: vec![FeatureRange { name: "metadata.version".into(), min: 22, max: 30 }],
+                    rack: Some((node % 2).to_string()),
+                    log_dirs: vec![DirectoryId(Uuid::from_bytes([9; 16]))],
+                };
+                let next_offset = Offset::new(self.log.len() as u64);
+                controller.register_broker(&registration, next_offset).unwrap().records
+            }
+            Op::Unfence(node) => {
+                let node = NodeId::new(*node);
+                controller.unfence_broker(node, self.epoch(node)).map(|d| d.records).unwrap_or_default()
+            }
+            Op::Fence(node) => {
+                let node = NodeId::new(*node);
+                controller.fence_broker(node, self.epoch(node)).map(|d| d.records).unwrap_or_default()
+            }
+            Op::Create { names, partitions, replication, validate } => {
+                let topic = |index: &u8| NewTopic {
+                    name: name(*index),
+                    partitions: *partitions,
+                    replication_factor: *replication,
+                    assignments: Vec::new(),
+                    configs: vec![("retention.ms".into(), Some("5".into()))],
+                };
+                let topics: Vec<NewTopic> = names.iter().map(topic).collect();
+                let ids: Vec<TopicId> = topics
+                    .iter()
+                    .map(|_| {
+                        self.ids_drawn += 1;
+                        TopicId(Uuid::from_bytes(self.ids_drawn.to_be_bytes()))
+                    })
+                    .collect();
+                controller.create_topics(&CreateTopics { topics, validate_only: *validate }, &ids).records
+            }
+            Op::Delete(names) => {
+                let selectors: Vec<_> =
+                    names.iter().map(|index| TopicSelector { name: Some(name(*index)), id: None }).collect();
+                controller.delete_topics(&selectors).records
+            }
+            Op::AddPartitions(index, count) => {
+                let topics = vec![NewPartitions { name: name(*index), count: *count, assignments: None }];
+                controller.create_partitions(&CreatePartitions { topics, validate_only: false }).records
+            }
+            Op::Alter(topic, config, operation, value) => {
+                let change = ConfigEdit { name: config.clone(), operation: *operation, value: Some(value.clone()) };
+                let resources = vec![IncrementalResource { kind: 2, name: name(*topic), changes: vec![change] }];
+                let request = IncrementalAlterConfigs { resources, validate_only: false };
+                controller.incremental_alter_configs(&request).records
+            }
+            Op::ProducerIds(node) => {
+                let node = NodeId::new(*node);
+                let Ok(decision) = controller.allocate_producer_ids(node, self.epoch(node)) else { return Vec::new() };
+                assert!(self.producer_ids <= decision.response.first, "a block was handed out twice");
+                self.producer_ids =
+                    ProducerId::new(decision.response.first.value() + u64::from(decision.response.count));
+                decision.records
+            }
+        }
+    }
+
+    fn step(&mut self, op: &Op) {
+        let before = self.controller.clone();
+        let records = self.decide(op);
+        assert_eq!(before, self.controller, "deciding changed the state");
+        for record in records {
+            if let MetadataRecord::Topic { id, .. } = &record {
+                assert!(self.topic_ids.insert(*id), "a topic id was used twice");
+            }
+            self.controller.apply(&record).unwrap();
+            self.log.push(record);
+        }
+        self.check();
+    }
+
+    fn check(&self) {
+        let image = self.controller.image();
+        let mut partitions = 0;
+        let mut collision_keys = BTreeSet::new();
+        for topic in image.topics() {
+            assert_eq!(image.topic_by_id(topic.id()).unwrap().name(), topic.name());
+            assert!(collision_keys.insert(topic.name().collision_key()), "two names collide");
+            assert!(0 < topic.partition_count());
+            partitions += topic.partition_count();
+            for (at, (index, partition)) in topic.partitions().enumerate() {
+                assert_eq!(at, usize::try_from(index.value()).unwrap(), "partitions have no gaps");
+                check_partition(partition, |node| image.broker(node).is_some_and(|broker| broker.is_active()));
+            }
+        }
+        assert_eq!(partitions, image.partition_count());
+        for name in image.config_resources(ResourceKind::Topic) {
+            assert!(image.topic(name).is_some(), "configs outlived their topic");
+        }
+    }
+}
+
+fn check_partition(partition: &PartitionImage, is_active: impl Fn(NodeId) -> bool) {
+    let PartitionImage { replicas, isr, leader, directories, .. } = partition;
+    assert!(!isr.is_empty());
+    assert_eq!(replicas.len(), replicas.iter().collect::<BTreeSet<_>>().len(), "a broker has one replica");
+    assert_eq!(replicas.len(), directories.len());
+    assert!(isr.iter().all(|member| replicas.contains(member)), "in sync but not a replica");
+    match leader {
+        Some(leader) => {
+            assert!(isr.contains(leader), "leads but is not in sync");
+            assert!(isr.iter().all(|member| is_active(*member)), "in sync but not active");
+        }
+        // The last in-sync replica stays one after it has gone.
+        None => assert!(isr.len() == 1 && !is_active(isr[0]), "nobody leads though somebody could"),
+    }
+}
+
+/// Records that nobody decided.
+fn record() -> impl Strategy<Value = MetadataRecord> {
+    let id = (0u8..3).prop_map(|n| TopicId(Uuid::from_bytes([n + 100; 16])));
+    let partition = (0u32..3).prop_map(PartitionIndex::new);
+    let node = (0u32..3).prop_map(NodeId::new);
+    let epoch = (0u64..2).prop_map(BrokerEpoch);
+    let state =
+        (any::<bool>(), prop_oneof![Just(0u32), Just(i32::MAX as u32)]).prop_map(|(led, number)| PartitionImage {
+            replicas: vec![NodeId::ZERO],
+            isr: Vec::new(),
+            removing: Vec::new(),
+            adding: Vec::new(),
+            leader: led.then_some(NodeId::ZERO),
+            recovery: highwater_metadata::LeaderRecovery::Recovered,
+            leader_epoch: LeaderEpoch::new(number),
+            partition_epoch: PartitionEpoch::new(number),
+            directories: Vec::new(),
+            elr: vec![NodeId::ZERO],
+            last_known_elr: Vec::new(),
+        });
+    prop_oneof![
+        ("[ab]", id.clone()).prop_map(|(name, id)| MetadataRecord::Topic { name: TopicName::new(&name).unwrap(), id }),
+        id.clone().prop_map(|id| MetadataRecord::RemoveTopic { id }),
+        (id.clone(), partition.clone(), state).prop_map(|(topic_id, partition, state)| MetadataRecord::Partition(
+            PartitionRecord { topic_id, partition, state }
+        )),
+        (id, partition, any::<bool>()).prop_map(|(topic_id, partition, elect)| {
+            let leader = elect.then_some(Some(NodeId::ZERO));
+            MetadataRecord::PartitionChange(PartitionChange {
+                topic_id,
+                partition,
+                leader,
+                ..PartitionChange::default()
+            })
+        }),
+        (node.clone(), epoch.clone()).prop_map(|(node, epoch)| MetadataRecord::UnfenceBroker { node, epoch }),
+        (node, epoch).prop_map(|(node, epoch)| MetadataRecord::UnregisterBroker { node, epoch }),
+        any::<i16>().prop_map(|level| MetadataRecord::FeatureLevel { name: "metadata.version".into(), level }),
+        (0u64..3).prop_map(|next| MetadataRecord::ProducerIds {
+            node: NodeId::ZERO,
+            epoch: None,
+            next: ProducerId::new(next)
+        }),
+        (prop::sample::select(vec![ResourceKind::Topic, ResourceKind::BrokerLogger]), any::<Option<String>>())
+            .prop_map(|(kind, value)| MetadataRecord::Config(ConfigChange {
+                kind,
+                resource: "r".into(),
+                name: "n".into(),
+                value
+            })),
+        Just(MetadataRecord::ClearElr { topic: None }),
+        Just(MetadataRecord::BeginTransaction { name: None }),
+        Just(MetadataRecord::EndTransaction),
+        Just(MetadataRecord::AbortTransaction { reason: None }),
+    ]
+}
+
+proptest! {
+    #[test]
+    fn the_log_alone_rebuilds_the_controller(ops in prop::collection::vec(op(), 0..60)) {
+        let mut history = History::new();
+        for op in &ops {
+            history.step(op);
+        }
+        let mut replayed = Controller::new(config());
+        for record in &history.log {
+            replayed.apply(record).unwrap();
+        }
+        prop_assert_eq!(replayed, history.controller);
+    }
+
+    #[test]
+    fn a_record_is_applied_or_refused_without_effect(records in prop::collection::vec(record(), 0..60)) {
+        let mut controller = Controller::new(config());
+        for record in &records {
+            let before = controller.clone();
+            if controller.apply(record).is_err() {
+                prop_assert_eq!(&before, &controller);
+            }
+        }
+    }
+}
+
+#[test]
+fn a_transaction_applies_as_a_whole_or_not_at_all() {
+    let id = TopicId(Uuid::from_bytes([7; 16]));
+    let topic = MetadataRecord::Topic { name: TopicName::new("t").unwrap(), id };
+    let begin = MetadataRecord::BeginTransaction { name: None };
+    let mut controller = Controller::new(config());
+    controller.apply(&begin).unwrap();
+    controller.apply(&topic).unwrap();
+    assert!(controller.image().topic("t").is_none());
+    assert!(matches!(controller.bootstrap().records.as_slice(), [MetadataRecord::AbortTransaction { .. }, ..]));
+    controller.apply(&MetadataRecord::AbortTransaction { reason: None }).unwrap();
+    assert!(controller.image().topic("t").is_none());
+    controller.apply(&begin).unwrap();
+    controller.apply(&topic).unwrap();
+    controller.apply(&MetadataRecord::EndTransaction).unwrap();
+    assert_eq!(controller.image().topic("t").unwrap().id(), id);
+}
