@@ -2,7 +2,6 @@
 //!
 //! Inputs are made from a fixed seed. Throughput is given in records where a case names its record size, and
 //! in bytes for checksums. `cargo bench -p highwater-records -- <filter>`.
-#![expect(missing_docs, reason = "criterion's macros make undocumented items")]
 
 use criterion::{BatchSize, BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
 use highwater_records::validate::{Depth, LeaderRules, validate};

@@ -9,7 +9,7 @@ use serde_json::{Map, Value, json};
 use crate::batch::BatchView;
 use crate::crc::crc32c;
 use crate::legacy::LegacyMessage;
-use crate::{ControlType, DecompressLimit, Entry, EntryHead, RecordError, RecordView, TimestampType};
+use crate::{Codec, ControlType, DecompressLimit, Entry, EntryHead, RecordError, RecordView, TimestampType};
 
 /// Describes a whole record set: its size, its entries with their records, and where it breaks off.
 ///
@@ -87,7 +87,7 @@ fn describe_batch(position: u64, batch: &BatchView<'_>, limit: DecompressLimit) 
     let mut records = Vec::new();
     let read = read_records(batch, limit, &mut records);
     // Compressed records are of no use if their stream breaks, whichever came before.
-    if read.is_err() && batch.codec().is_ok_and(|codec| codec.is_compressed()) {
+    if read.is_err() && batch.codec().is_ok_and(Codec::is_compressed) {
         records.clear();
     }
     insert_records(&mut fields, read, records);
@@ -179,7 +179,7 @@ fn describe_broken(position: u64, entry: &[u8], error: &RecordError) -> Map<Stri
         fields.insert("header_error".into(), error.clone().into());
         if let Some(attributes) = entry.get(21..23) {
             let attributes = u16::from_be_bytes([attributes[0], attributes[1]]);
-            match crate::Codec::from_attributes(attributes) {
+            match Codec::from_attributes(attributes) {
                 Ok(codec) => fields.insert("compression".into(), codec.name().into()),
                 Err(error) => fields.insert("compression_error".into(), error.to_string().into()),
             };

@@ -145,9 +145,18 @@ impl RecordContext {
     }
 }
 
-/// Parses the body of one record: everything after its length.
+/// Parses the body of the record at `index` of its batch: everything after its length.
 #[inline(always)]
-pub(crate) fn parse_record<'a>(context: &RecordContext, body: &'a [u8]) -> Result<RecordView<'a>, &'static str> {
+pub(crate) fn parse_record<'a>(
+    context: &RecordContext,
+    index: u32,
+    body: &'a [u8],
+) -> Result<RecordView<'a>, RecordError> {
+    parse_body(context, body).map_err(|what| RecordError::MalformedRecord { index, what })
+}
+
+#[inline(always)]
+fn parse_body<'a>(context: &RecordContext, body: &'a [u8]) -> Result<RecordView<'a>, &'static str> {
     // The attribute byte has no meaning yet and is ignored.
     let Some((_, mut rest)) = body.split_first() else {
         return Err("it is empty");
@@ -235,10 +244,7 @@ impl<'a> RecordWalk<'a> {
         let Some((body, rest)) = self.rest.split_at_checked(length) else {
             return Err(RecordError::RecordsMissing { index: self.index, count: self.count });
         };
-        let record = match parse_record(&self.context, body) {
-            Ok(record) => record,
-            Err(what) => return Err(RecordError::MalformedRecord { index: self.index, what }),
-        };
+        let record = parse_record(&self.context, self.index, body)?;
         self.rest = rest;
         self.index += 1;
         if self.index == self.count && !rest.is_empty() {

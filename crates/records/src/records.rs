@@ -123,11 +123,15 @@ impl<'a> StreamWalk<'a> {
             self.start = 0;
         }
         let (body, end) = self.fill_record()?;
-        if self.index + 1 == self.count && (end < self.window.len() || self.fill()?) {
-            return Err(RecordError::BytesAfterRecords { count: self.count });
+        let (context, index, count) = (self.context, self.index, self.count);
+        if index + 1 == count {
+            // Parsed twice, as looking for more bytes may move the window: its own faults come first.
+            parse_record(&context, index, &self.window[body..end])?;
+            if end < self.window.len() || self.fill()? {
+                return Err(RecordError::BytesAfterRecords { count });
+            }
         }
-        let record = parse_record(&self.context, &self.window[body..end])
-            .map_err(|what| RecordError::MalformedRecord { index: self.index, what })?;
+        let record = parse_record(&context, index, &self.window[body..end])?;
         self.start = end;
         self.index += 1;
         self.ended = false;

@@ -96,7 +96,7 @@ proptest! {
         prop_assert_eq!(batch.is_transactional(), options.transactional);
         prop_assert_eq!(batch.delete_horizon(), options.delete_horizon);
         prop_assert_eq!((batch.base_offset(), batch.leader_epoch()), (options.base_offset, 4));
-        let newest = records.iter().map(|record| record.timestamp).max().unwrap();
+        let newest = records.iter().map(|record| record.timestamp).max().unwrap().max(-1);
         prop_assert_eq!(batch.max_timestamp(), options.append_time.unwrap_or(newest));
 
         let mut read = batch.records(DecompressLimit::default()).unwrap();

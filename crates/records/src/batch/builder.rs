@@ -57,6 +57,7 @@ pub struct BatchBuilder {
     buffer: Vec<u8>,
     count: i32,
     base_timestamp: i64,
+    /// At least `-1`: times before 1970 do not count.
     max_timestamp: i64,
     /// `-1` before the first record.
     last_offset_delta: i32,
@@ -257,7 +258,7 @@ impl BatchBuilder {
         write_headers(buffer);
 
         self.base_timestamp = base_timestamp;
-        self.max_timestamp = if self.count == 0 { timestamp } else { self.max_timestamp.max(timestamp) };
+        self.max_timestamp = self.max_timestamp.max(timestamp);
         self.last_offset_delta = offset_delta;
         // Offsets grow strictly within 31 bits, so their number fits too.
         self.count += 1;

@@ -50,8 +50,7 @@ impl InnerMessages {
             Codec::Zstd => return Err(RecordError::CodecNotAllowed { codec, magic: wrapper.magic() }),
             Codec::Gzip | Codec::Snappy | Codec::Lz4 => {}
         }
-        let (_, value) = wrapper.key_and_value()?;
-        let value = value.ok_or(RecordError::MalformedWrapper { what: "null value" })?;
+        let value = wrapper.value()?.ok_or(RecordError::MalformedWrapper { what: "null value" })?;
         let mut payload = Vec::new();
         decompress_legacy(codec, wrapper.magic(), value, limit, &mut payload)?;
 

@@ -127,21 +127,35 @@ impl<'a> LegacyMessage<'a> {
         }
     }
 
-    /// Key and value. A wrapper has a null key and the compressed messages as value.
+    /// The key, null in a wrapper.
     ///
     /// # Errors
     ///
-    /// [`RecordError::MalformedRecord`] if either reaches past the message. Bytes behind the value are ignored.
-    pub fn key_and_value(&self) -> Result<(Option<&'a [u8]>, Option<&'a [u8]>), RecordError> {
+    /// [`RecordError::MalformedRecord`] if key or value reach past the message. Bytes behind the value are
+    /// ignored.
+    pub fn key(&self) -> Result<Option<&'a [u8]>, RecordError> {
+        self.key_and_value().map(|[key, _]| key)
+    }
+
+    /// The value: in a wrapper the compressed messages.
+    ///
+    /// # Errors
+    ///
+    /// As [`key`](Self::key).
+    pub fn value(&self) -> Result<Option<&'a [u8]>, RecordError> {
+        self.key_and_value().map(|[_, value]| value)
+    }
+
+    fn key_and_value(&self) -> Result<[Option<&'a [u8]>; 2], RecordError> {
         let start = if self.magic() == 0 { field::TIMESTAMP } else { field::TIMESTAMP + 8 };
         let mut rest = &self.bytes[start..];
         let mut read = |what| read_nullable(&mut rest).ok_or(RecordError::MalformedRecord { index: 0, what });
-        Ok((read("key reaches past the message")?, read("value reaches past the message")?))
+        Ok([read("key reaches past the message")?, read("value reaches past the message")?])
     }
 
     /// This message as a record, as if it were no wrapper.
     pub(crate) fn record(&self) -> Result<RecordView<'a>, RecordError> {
-        let (key, value) = self.key_and_value()?;
+        let [key, value] = self.key_and_value()?;
         let (offset, timestamp) = (self.offset(), self.timestamp());
         Ok(RecordView { offset, timestamp, sequence: -1, key, value, headers: Headers::default() })
     }
@@ -161,7 +175,7 @@ impl<'a> LegacyMessage<'a> {
     ///
     /// # Errors
     ///
-    /// Those of [`inner`](Self::inner) and [`key_and_value`](Self::key_and_value).
+    /// Those of [`inner`](Self::inner) and [`value`](Self::value).
     pub fn records(&self, limit: DecompressLimit) -> Result<Records<'a>, RecordError> {
         Records::of_message(self, limit)
     }
