@@ -6,7 +6,7 @@ use highwater_types::{LeaderEpoch, Offset};
 
 use crate::disk::Disk;
 use crate::error::LogError;
-use crate::files::{format_table, parse_table, read_small_file, replace_file, replace_file_unsynced};
+use crate::files::{format_table, parse_table, read_small_file, replace_file, replace_file_lazily};
 use crate::names::LEADER_EPOCHS;
 
 /// The first offset of one leader epoch.
@@ -120,9 +120,9 @@ impl EpochCache {
         replace_file(disk, &file(dir), self.format().as_bytes())
     }
 
-    /// Brings the file up to date; a crash may bring back the old one.
-    pub(crate) fn write_unsynced(&self, disk: &dyn Disk, dir: &Path) -> Result<(), LogError> {
-        replace_file_unsynced(disk, &file(dir), self.format().as_bytes())
+    /// Brings the file up to date; a crash may bring back the old one, which loading repairs.
+    pub(crate) fn write_lazily(&self, disk: &dyn Disk, dir: &Path) -> Result<(), LogError> {
+        replace_file_lazily(disk, &file(dir), self.format().as_bytes())
     }
 
     /// Parses the file. Entries that contradict earlier ones replace them, as when they were assigned.

@@ -1,4 +1,6 @@
 #![doc = include_str!("../README.md")]
+//!
+#![doc = include_str!("../FORMAT.md")]
 
 mod config;
 mod dir;

@@ -18,7 +18,12 @@ pub(crate) fn replace_file(disk: &dyn Disk, path: &Path, bytes: &[u8]) -> Result
     disk.sync_dir(parent).map_err(LogError::io("sync", parent))
 }
 
-/// The same without syncing, for files that are rebuilt when a crash loses them.
+/// The same without syncing the directory: a crash may bring back the old file, but no damaged one.
+pub(crate) fn replace_file_lazily(disk: &dyn Disk, path: &Path, bytes: &[u8]) -> Result<(), LogError> {
+    write_and_rename(disk, path, bytes, true)
+}
+
+/// The same without syncing at all, for files with a checksum that are made again when a crash damages them.
 pub(crate) fn replace_file_unsynced(disk: &dyn Disk, path: &Path, bytes: &[u8]) -> Result<(), LogError> {
     write_and_rename(disk, path, bytes, false)
 }

@@ -230,7 +230,7 @@ impl Log {
 
     fn flush_if_due(&mut self) -> Result<(), LogError> {
         let Some(messages) = self.place.config.flush_messages else { return Ok(()) };
-        let unflushed = self.recovery_point.records_until(self.log_end).unwrap_or(0);
+        let unflushed = self.synced_to.records_until(self.log_end).unwrap_or(0);
         if unflushed < messages { Ok(()) } else { self.flush() }
     }
 

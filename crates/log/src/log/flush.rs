@@ -15,7 +15,7 @@ use crate::health::LogHealth;
 #[must_use = "nothing is synced until the task is run"]
 pub struct FlushTask {
     files: Vec<(FileHandle, PathBuf)>,
-    /// Synced when files have been created since the recovery point.
+    /// Synced when files have been created since the last flush.
     dir: Option<(Arc<dyn Disk>, PathBuf)>,
     health: LogHealth,
     done: FlushDone,
@@ -92,6 +92,7 @@ impl Log {
     pub fn complete_flush(&mut self, done: FlushDone) {
         if done.truncations == self.truncations {
             assert!(done.up_to <= self.log_end, "without a truncation the log end does not go back");
+            self.synced_to = self.synced_to.max(done.up_to);
             self.recovery_point = self.recovery_point.max(done.up_to);
         }
     }
@@ -110,17 +111,17 @@ impl Log {
     }
 
     fn task_up_to(&self, up_to: Offset) -> Option<FlushTask> {
-        if up_to <= self.recovery_point {
+        if up_to <= self.synced_to {
             return None;
         }
         let mut files = Vec::new();
         let mut has_new_files = false;
-        let from = self.segments.floor(self.recovery_point);
+        let from = self.segments.floor(self.synced_to);
         for (index, segment) in self.segments.from(from).iter().enumerate() {
             if up_to <= segment.base() {
                 break;
             }
-            has_new_files |= self.recovery_point <= segment.base();
+            has_new_files |= self.synced_to <= segment.base();
             // The active segment's indexes are rebuilt after a crash, whatever their state.
             let is_active = from + index + 1 == self.segments.len();
             files.extend(segment.handles().into_iter().take(if is_active { 1 } else { 3 }));

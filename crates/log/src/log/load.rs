@@ -157,6 +157,7 @@ impl Loader {
             log_end,
             high_watermark,
             recovery_point,
+            synced_to: recovery_point,
             epochs: self.epochs,
             producers: self.producers,
             snapshots: self.snapshots,

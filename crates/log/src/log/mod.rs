@@ -76,6 +76,8 @@ pub struct Log {
     log_end: Offset,
     high_watermark: Offset,
     recovery_point: Offset,
+    /// Everything below has been synced. Behind the recovery point where that was raised with the log start.
+    synced_to: Offset,
     epochs: EpochCache,
     producers: Producers,
     snapshots: Snapshots,
@@ -288,7 +290,7 @@ impl Log {
         self.advance_high_watermark(to);
         self.recovery_point = self.recovery_point.max(to);
         if self.epochs.truncate_from_start(to) {
-            self.epochs.write_unsynced(&*self.place.disk, &self.place.dir)?;
+            self.epochs.write_lazily(&*self.place.disk, &self.place.dir)?;
         }
         Ok(())
     }

@@ -82,6 +82,10 @@ impl Log {
             return Ok(());
         }
         active.seal()?;
+        if self.recovery_point == base {
+            // All records are synced, so recovery would begin behind this segment and trust its indexes.
+            active.sync_indexes()?;
+        }
         let fresh = Segment::create(&self.place, base, now)?;
         self.segments.push(fresh);
         self.producers.set_end(base);

@@ -41,6 +41,7 @@ impl Log {
         self.segments.active_mut().truncate_to(to, &self.place)?;
         self.log_end = to;
         self.recovery_point = self.recovery_point.min(to);
+        self.synced_to = self.synced_to.min(to);
         self.log_start = self.log_start.min(to);
         self.truncate_epochs(to)?;
         rebuild_producers(
@@ -88,16 +89,17 @@ impl Log {
         self.log_start = log_start;
         self.log_end = at;
         self.recovery_point = at;
+        self.synced_to = at;
         self.high_watermark = at;
         if self.epochs.clear() {
-            self.epochs.write_unsynced(&*self.place.disk, &self.place.dir)?;
+            self.epochs.write_lazily(&*self.place.disk, &self.place.dir)?;
         }
         Ok(())
     }
 
     fn truncate_epochs(&mut self, end: Offset) -> Result<(), LogError> {
         if self.epochs.truncate_from_end(end) {
-            self.epochs.write_unsynced(&*self.place.disk, &self.place.dir)?;
+            self.epochs.write_lazily(&*self.place.disk, &self.place.dir)?;
         }
         Ok(())
     }

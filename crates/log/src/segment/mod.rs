@@ -255,7 +255,12 @@ impl Segment {
         self.time_index.file().write_tail()
     }
 
-    /// The files to sync.
+    /// Makes the index files durable.
+    pub(crate) fn sync_indexes(&self) -> Result<(), LogError> {
+        self.handles().iter().skip(1).try_for_each(|(file, path)| file.sync_data().map_err(LogError::io("sync", path)))
+    }
+
+    /// The files to sync, the log first.
     pub(crate) fn handles(&self) -> [(FileHandle, PathBuf); 3] {
         let index = self.path.with_extension("index");
         let time_index = self.path.with_extension("timeindex");
