@@ -1,9 +1,21 @@
 //! A broker that any Kafka client can use, embeddable in any program.
 
+mod api;
+mod broker;
 pub mod config;
+mod lifecycle;
 pub mod net;
+mod node;
+mod partition;
 pub mod purgatory;
+mod quorum;
+mod random;
 pub mod server;
 pub mod session;
+mod storage;
+mod view;
 
+pub use broker::{Broker, StartError};
 pub use config::BrokerConfig;
+pub use lifecycle::BrokerError;
+pub use storage::StorageError;

@@ -1,0 +1,66 @@
+//! AlterConfigs (33): replaces all configs of a resource.
+
+use highwater_metadata::{AlterConfigs, AlterConfigsResult, ReplaceResource};
+use highwater_types::ErrorCode;
+use highwater_wire::messages::AlterConfigsRequest;
+use highwater_wire::messages::alter_configs_response::{AlterConfigsResourceResponse, AlterConfigsResponse};
+
+use super::error_map::ToCode;
+use super::parked::{park_for, wall_now};
+use super::request::{Cx, Outcome, Refused, Request};
+use crate::net::Out;
+
+pub(super) fn handle(cx: &mut Cx<'_>, request: &Request<'_>, out: &mut Out) -> Result<Outcome, Refused> {
+    let body: AlterConfigsRequest<'_> = request.decode()?;
+    let resources: Vec<ReplaceResource> = body
+        .resources
+        .iter()
+        .map(|resource| ReplaceResource {
+            kind: resource.resource_type,
+            name: resource.resource_name.into_owned(),
+            configs: resource
+                .configs
+                .iter()
+                .map(|config| (config.name.into_owned(), config.value.map(|value| value.into_owned())))
+                .collect(),
+        })
+        .collect();
+    let asked: Vec<(i8, String)> = resources.iter().map(|resource| (resource.kind, resource.name.clone())).collect();
+    let alter = AlterConfigs { resources, validate_only: body.validate_only };
+    let submitted = cx.node.controller.submit_for(cx.peer.token(), move |driver| {
+        driver.carry_out(wall_now(), |controller| controller.alter_configs(&alter))
+    });
+    match submitted {
+        Ok(job) => Ok(park_for(request, job, move |altered, to, out| match altered {
+            Ok(results) => to.send(out, &response(results)),
+            Err(error) => to.send(out, &all_failed(&asked, error.to_code())),
+        })),
+        Err(busy) => request.to.send(out, &all_failed(&asked, busy.to_code())),
+    }
+}
+
+fn response(results: Vec<AlterConfigsResult>) -> AlterConfigsResponse<'static> {
+    let responses = results
+        .into_iter()
+        .map(|AlterConfigsResult { kind, name, result }| match result {
+            Ok(()) => one(kind, name, ErrorCode::None, None),
+            Err(error) => one(kind, name, error.code, Some(error.message)),
+        })
+        .collect();
+    AlterConfigsResponse { responses, ..AlterConfigsResponse::default() }
+}
+
+fn all_failed(asked: &[(i8, String)], code: ErrorCode) -> AlterConfigsResponse<'static> {
+    let responses = asked.iter().map(|(kind, name)| one(*kind, name.clone(), code, None)).collect();
+    AlterConfigsResponse { responses, ..AlterConfigsResponse::default() }
+}
+
+fn one(kind: i8, name: String, code: ErrorCode, message: Option<String>) -> AlterConfigsResourceResponse<'static> {
+    AlterConfigsResourceResponse {
+        error_code: code as i16,
+        error_message: message.map(Into::into),
+        resource_type: kind,
+        resource_name: name.into(),
+        ..AlterConfigsResourceResponse::default()
+    }
+}

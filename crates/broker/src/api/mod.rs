@@ -1,0 +1,35 @@
+//! What the broker answers: one file per API key, and what they share.
+//!
+//! A handler translates between the wire and the crates that decide: it decodes the request's body, looks partitions
+//! up, calls the log, the leader or the controller, and encodes the answer. Requests that change metadata park until
+//! the controller's thread has carried them out; fetches and `acks=all` produces park on their partitions.
+
+mod alter_configs;
+mod api_versions;
+mod create_partitions;
+mod create_topics;
+mod delete_records;
+mod delete_topics;
+mod describe_cluster;
+mod describe_configs;
+mod describe_log_dirs;
+mod describe_producers;
+mod describe_topic_partitions;
+mod error_map;
+mod fetch;
+mod find_coordinator;
+mod incremental_alter_configs;
+mod init_producer_id;
+mod list_config_resources;
+mod list_offsets;
+mod lookup;
+mod metadata;
+mod offset_for_leader_epoch;
+mod parked;
+mod produce;
+mod request;
+mod service;
+mod supported;
+
+pub(crate) use fetch::Sessions;
+pub(crate) use service::Handlers;

@@ -1,0 +1,132 @@
+//! `acks=all` requests that wait for their replicas.
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+use std::time::Instant;
+
+use highwater_replication::leader::{Acknowledgement, Acks};
+use highwater_types::{ErrorCode, Offset, Uuid};
+use highwater_wire::messages::produce_response::{PartitionProduceResponse, ProduceResponse, TopicProduceResponse};
+
+use crate::api::error_map::ToCode;
+use crate::api::parked::Parked;
+use crate::api::request::{Cx, Outcome, Refused, ReplyTo};
+use crate::net::{Out, Wake};
+use crate::partition::Partition;
+
+/// Answers that wait, in the order of their requests.
+pub(crate) struct ParkedProduce {
+    answers: VecDeque<PendingAnswer>,
+}
+
+pub(super) struct PendingAnswer {
+    pub(super) to: ReplyTo,
+    pub(super) topics: Vec<PendingTopic>,
+    /// Partitions whose replicas are not there yet.
+    pub(super) waits: Vec<Wait>,
+    pub(super) deadline: Instant,
+}
+
+pub(super) struct PendingTopic {
+    pub(super) name: String,
+    pub(super) id: Uuid,
+    pub(super) partitions: Vec<PartitionProduceResponse<'static>>,
+}
+
+pub(super) struct Wait {
+    pub(super) partition: Arc<Partition>,
+    pub(super) acks: Acks,
+    pub(super) end: Offset,
+    pub(super) topic_at: usize,
+    pub(super) partition_at: usize,
+}
+
+impl ParkedProduce {
+    pub(super) fn new(answers: Vec<PendingAnswer>) -> Self {
+        Self { answers: answers.into() }
+    }
+
+    /// Watches the partitions of the first answer, and looks once more in case one has moved in between.
+    pub(super) fn park(mut self, cx: &Cx<'_>) -> Outcome {
+        let deadline = self.answers.front().map(|answer| answer.deadline);
+        if let Some(answer) = self.answers.front_mut() {
+            answer.waits.iter().for_each(|wait| wait.partition.watch(cx.peer.token()));
+            answer.settle();
+            if answer.waits.is_empty() {
+                cx.node.wakers.wake(cx.peer.token());
+            }
+        }
+        Outcome::Park { parked: Parked::Produce(Box::new(self)), deadline }
+    }
+}
+
+impl PendingAnswer {
+    /// Drops the waits that are over.
+    fn settle(&mut self) {
+        let Self { topics, waits, .. } = self;
+        waits.retain(|wait| {
+            let error = match wait.partition.lock() {
+                Ok(locked) => match locked.acknowledge(wait.acks, wait.end) {
+                    Acknowledgement::Wait => return true,
+                    Acknowledgement::Ready => return false,
+                    Acknowledgement::Refused(error) => error.code(),
+                },
+                Err(error) => error.to_code(),
+            };
+            fail(topics, wait, error);
+            false
+        });
+    }
+
+    fn give_up(&mut self) {
+        for wait in std::mem::take(&mut self.waits) {
+            fail(&mut self.topics, &wait, ErrorCode::RequestTimedOut);
+        }
+    }
+
+    fn send(self, out: &mut Out) -> Result<Outcome, Refused> {
+        let responses = self
+            .topics
+            .into_iter()
+            .map(|topic| TopicProduceResponse {
+                name: topic.name.into(),
+                topic_id: topic.id,
+                partition_responses: topic.partitions.into(),
+                ..TopicProduceResponse::default()
+            })
+            .collect();
+        self.to.send(out, &ProduceResponse { responses, ..ProduceResponse::default() })
+    }
+}
+
+fn fail(topics: &mut [PendingTopic], wait: &Wait, code: ErrorCode) {
+    let partition = topics.get_mut(wait.topic_at).and_then(|topic| topic.partitions.get_mut(wait.partition_at));
+    if let Some(partition) = partition {
+        partition.error_code = code as i16;
+        partition.base_offset = -1;
+        partition.log_append_time_ms = -1;
+        partition.log_start_offset = -1;
+    }
+}
+
+/// Answers what is settled by now.
+pub(in crate::api) fn resume(
+    cx: &mut Cx<'_>,
+    mut parked: Box<ParkedProduce>,
+    why: Wake,
+    out: &mut Out,
+) -> Result<Outcome, Refused> {
+    while let Some(mut answer) = parked.answers.pop_front() {
+        answer.settle();
+        if !answer.waits.is_empty() {
+            if why == Wake::Stopping || answer.deadline <= cx.now.instant {
+                answer.give_up();
+            } else {
+                parked.answers.push_front(answer);
+                return Ok(parked.park(cx));
+            }
+        }
+        answer.send(out)?;
+    }
+    Ok(Outcome::Answered)
+}

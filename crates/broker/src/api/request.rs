@@ -1,0 +1,79 @@
+//! One request, and the ways to end it.
+
+use std::borrow::Cow;
+use std::sync::Arc;
+use std::time::Instant;
+
+use highwater_wire::frame::encode_response;
+use highwater_wire::{ApiKey, DecodeError, EncodeError, Message, Reader};
+
+use super::parked::Parked;
+use super::service::{ConnState, Scratch};
+use crate::net::{Now, Out, Peer};
+use crate::node::Node;
+use crate::view::View;
+
+/// What a handler works with besides the request.
+pub(super) struct Cx<'a> {
+    pub(super) node: &'a Arc<Node>,
+    pub(super) view: Arc<View>,
+    pub(super) scratch: &'a mut Scratch,
+    pub(super) conn: &'a mut ConnState,
+    pub(super) peer: &'a Peer,
+    pub(super) now: Now,
+}
+
+/// A request whose header has been read.
+pub(super) struct Request<'a> {
+    pub(super) to: ReplyTo,
+    pub(super) client_id: Option<Cow<'a, str>>,
+    pub(super) body: &'a [u8],
+}
+
+impl<'a> Request<'a> {
+    /// Reads the body. Bytes behind it are ignored, as Kafka does.
+    pub(super) fn decode<M: Message<'a>>(&self) -> Result<M, Refused> {
+        Ok(M::decode(&mut Reader::new(self.body), self.to.version)?)
+    }
+
+    pub(super) fn version(&self) -> i16 {
+        self.to.version
+    }
+}
+
+/// Where an answer belongs.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct ReplyTo {
+    pub(super) key: ApiKey,
+    pub(super) version: i16,
+    pub(super) correlation_id: i32,
+}
+
+impl ReplyTo {
+    /// Writes the answer behind those that are there.
+    pub(super) fn send<'m, M: Message<'m>>(self, out: &mut Out, response: &M) -> Result<Outcome, Refused> {
+        encode_response(out.buf(), self.key, self.version, self.correlation_id, response)?;
+        Ok(Outcome::Answered)
+    }
+}
+
+/// How a handler left its request.
+pub(crate) enum Outcome {
+    /// The answer is in the output, or none is due.
+    Answered,
+    /// The answer comes later.
+    Park { parked: Parked, deadline: Option<Instant> },
+    /// The connection ends without an answer.
+    Close,
+}
+
+/// Why a request gets no answer: its connection is closed, which is counted, not logged.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum Refused {
+    /// The peer's fault.
+    #[error(transparent)]
+    Malformed(#[from] DecodeError),
+    /// Our fault: the answer does not fit the version.
+    #[error(transparent)]
+    Answer(#[from] EncodeError),
+}

@@ -1,0 +1,89 @@
+//! Which keys and versions this broker serves.
+
+use highwater_wire::ApiKey;
+
+use super::request::{Cx, Outcome, Refused, Request};
+use super::{
+    alter_configs, api_versions, create_partitions, create_topics, delete_records, delete_topics, describe_cluster,
+    describe_configs, describe_log_dirs, describe_producers, describe_topic_partitions, fetch, find_coordinator,
+    incremental_alter_configs, init_producer_id, list_config_resources, list_offsets, metadata,
+    offset_for_leader_epoch,
+};
+use crate::net::Out;
+
+/// Serves one request.
+pub(super) type Handler = fn(&mut Cx<'_>, &Request<'_>, &mut Out) -> Result<Outcome, Refused>;
+
+/// Which code serves an API.
+pub(super) enum Route {
+    /// Requests are staged with their neighbours, see [`produce`](super::produce).
+    Produce,
+    /// Each request on its own.
+    One(Handler),
+}
+
+/// One API of this broker.
+pub(super) struct SupportedApi {
+    pub(super) key: ApiKey,
+    /// Lowest version that ApiVersions tells of.
+    pub(super) advertised_min: i16,
+    /// Lowest version that is answered; requests below it close the connection.
+    pub(super) min: i16,
+    /// Highest version.
+    pub(super) max: i16,
+    pub(super) route: Route,
+}
+
+const fn api(key: ApiKey, min: i16, max: i16, handler: Handler) -> SupportedApi {
+    SupportedApi { key, advertised_min: min, min, max, route: Route::One(handler) }
+}
+
+/// Every API, by key.
+///
+/// Produce is advertised from version 0 because librdkafka before 2.11 takes the lowest version for a sign of which
+/// codecs the broker knows (KAFKA-18659), but versions below 3 close the connection, as they do in Kafka 4.
+pub(super) const SUPPORTED: &[SupportedApi] = &[
+    SupportedApi { key: ApiKey::Produce, advertised_min: 0, min: 3, max: 13, route: Route::Produce },
+    api(ApiKey::Fetch, 4, 18, fetch::handle),
+    api(ApiKey::ListOffsets, 1, 11, list_offsets::handle),
+    api(ApiKey::Metadata, 0, 13, metadata::handle),
+    api(ApiKey::FindCoordinator, 0, 6, find_coordinator::handle),
+    api(
+        ApiKey::ApiVersions,
+        api_versions::SUPPORTED_VERSIONS.min,
+        api_versions::SUPPORTED_VERSIONS.max,
+        api_versions::handle,
+    ),
+    api(ApiKey::CreateTopics, 2, 7, create_topics::handle),
+    api(ApiKey::DeleteTopics, 1, 6, delete_topics::handle),
+    api(ApiKey::DeleteRecords, 0, 2, delete_records::handle),
+    api(ApiKey::InitProducerId, 0, 5, init_producer_id::handle),
+    api(ApiKey::OffsetForLeaderEpoch, 2, 4, offset_for_leader_epoch::handle),
+    api(ApiKey::DescribeConfigs, 1, 4, describe_configs::handle),
+    api(ApiKey::AlterConfigs, 0, 2, alter_configs::handle),
+    api(ApiKey::DescribeLogDirs, 1, 5, describe_log_dirs::handle),
+    api(ApiKey::CreatePartitions, 0, 3, create_partitions::handle),
+    api(ApiKey::IncrementalAlterConfigs, 0, 1, incremental_alter_configs::handle),
+    api(ApiKey::DescribeCluster, 0, 2, describe_cluster::handle),
+    api(ApiKey::DescribeProducers, 0, 0, describe_producers::handle),
+    api(ApiKey::ListConfigResources, 0, 1, list_config_resources::handle),
+    api(ApiKey::DescribeTopicPartitions, 0, 0, describe_topic_partitions::handle),
+];
+
+/// The API with this number, if the broker has it.
+pub(super) fn find(code: i16) -> Option<&'static SupportedApi> {
+    let index = SUPPORTED.binary_search_by_key(&code, |api| api.key as i16).ok()?;
+    SUPPORTED.get(index)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_table_is_sorted_by_key() {
+        assert!(SUPPORTED.is_sorted_by_key(|api| api.key as i16));
+        assert_eq!(find(18).map(|api| api.key), Some(ApiKey::ApiVersions));
+        assert!(find(4).is_none() && find(-1).is_none() && find(i16::MAX).is_none());
+    }
+}

@@ -1,0 +1,394 @@
+//! A broker from start to shutdown.
+
+use std::io;
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::thread::JoinHandle;
+use std::time::Duration;
+
+use crossbeam_channel::{Receiver, RecvTimeoutError, Sender, bounded};
+use highwater_log::{Log, LogDir};
+use highwater_metadata::{
+    BrokerRegistration, Controller, ControllerConfig, Endpoint, FeatureRange, MetadataQuorum, StaticConfig, features,
+};
+use highwater_types::TimestampMs;
+use parking_lot::Mutex;
+
+use crate::api::{Handlers, Sessions};
+use crate::config::{BrokerConfig, Listener};
+use crate::lifecycle::{BrokerError, Event, Lifecycle};
+use crate::net::{Now, Wakers};
+use crate::node::{Advertised, Counters, Node, Settings};
+use crate::partition::{Directories, Housekeeper, Intervals};
+use crate::purgatory::Workers;
+use crate::quorum::{
+    ControllerDriver, ControllerHandle, ControllerStartError, FoundLog, LocalPartitions, MetadataLog, MetadataLogError,
+};
+use crate::random::{random_u64, random_uuid};
+use crate::server::{Server, ServerError};
+use crate::storage::{Storage, StorageError, StoragePaths};
+use crate::view::{View, ViewCell};
+
+/// A running broker. Stops cleanly when dropped, as by [`shutdown`](Self::shutdown).
+///
+/// ```no_run
+/// use highwater_broker::Broker;
+/// use highwater_broker::config::BrokerConfig;
+///
+/// let broker = Broker::start(&BrokerConfig::embedded("/var/lib/highwater".as_ref()))?;
+/// println!("ready {}", broker.bootstrap());
+/// broker.wait()?;
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+pub struct Broker {
+    node: Arc<Node>,
+    lifecycle: Arc<Lifecycle>,
+    server: Arc<Mutex<Option<Server>>>,
+    local_addrs: Vec<SocketAddr>,
+    events: Sender<Event>,
+    housekeeping: Option<JoinHandle<()>>,
+    /// Holds the lock of a metadata directory that is no log directory.
+    metadata_lock: Option<LogDir>,
+}
+
+/// Why a broker did not start. Nothing is left running or locked.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum StartError {
+    /// The log directories cannot be used.
+    #[error(transparent)]
+    Storage(#[from] StorageError),
+    /// The metadata log cannot be used.
+    #[error("the metadata log: {reason}")]
+    Metadata {
+        /// What is wrong with it.
+        reason: String,
+    },
+    /// A listener cannot be opened.
+    #[error(transparent)]
+    Server(#[from] ServerError),
+    /// The operating system refused a thread or a descriptor.
+    #[error("start {what}: {source}")]
+    Thread {
+        /// Which part of the broker.
+        what: &'static str,
+        /// The system's reason.
+        source: io::Error,
+    },
+    /// The configuration has no listener for clients.
+    #[error("no listener is configured")]
+    NoListener,
+}
+
+impl From<MetadataLogError> for StartError {
+    fn from(error: MetadataLogError) -> Self {
+        Self::Metadata { reason: error.to_string() }
+    }
+}
+
+impl From<ControllerStartError> for StartError {
+    fn from(error: ControllerStartError) -> Self {
+        Self::Metadata { reason: error.to_string() }
+    }
+}
+
+impl Broker {
+    /// Starts a broker: formats new directories, recovers logs, replays the metadata, and listens.
+    ///
+    /// When this returns, clients are served. Blocks for as long as recovery takes, which after a clean shutdown is
+    /// some milliseconds.
+    ///
+    /// # Errors
+    ///
+    /// [`StartError`] if the directories, the metadata log or a listener cannot be used.
+    pub fn start(config: &BrokerConfig) -> Result<Self, StartError> {
+        let now = Now::read();
+        if config.listeners.is_empty() {
+            return Err(StartError::NoListener);
+        }
+        let static_config = &config.static_config;
+        let (events, received) = bounded(EVENTS_MAX);
+        let paths = StoragePaths {
+            log_dirs: &config.log_dirs,
+            metadata_dir: &config.metadata_log_dir,
+            recovery_threads: number(static_config, "num.recovery.threads.per.data.dir", 2),
+        };
+        let Storage { disk, cluster_id, directories, found, metadata_lock } =
+            Storage::open(&paths, config.node_id, &events, now.wall)?;
+        let wakers = Wakers::new(config.loops).map_err(|source| StartError::Thread { what: "wakers", source })?;
+        let thread = |what| move |source| StartError::Thread { what, source };
+        let view = Arc::new(ViewCell::new(View::empty(&cluster_id, config.node_id)));
+        let metadata = MetadataLog::open(disk, &config.metadata_log_dir, &cluster_id, config.node_id, now.wall)?;
+        let local = LocalPartitions::new(
+            config.node_id,
+            static_config.clone(),
+            directories.clone(),
+            Arc::clone(&wakers),
+            Arc::clone(&view),
+            events.clone(),
+        );
+        let driver = start_controller(config, &cluster_id, &directories, metadata, local, found, now)?;
+        let controller = ControllerHandle::start(driver, Arc::clone(&wakers)).map_err(thread("controller"))?;
+        let node = Arc::new(Node {
+            id: config.node_id,
+            settings: settings(config),
+            view: Arc::clone(&view),
+            controller,
+            directories: directories.clone(),
+            workers: Workers::start(WORKERS, QUEUED_WORK_MAX, Arc::clone(&wakers)).map_err(thread("workers"))?,
+            sessions: Sessions::new(number(static_config, "max.incremental.fetch.session.cache.slots", 1000), || {
+                random_u64() as u32
+            }),
+            wakers: Arc::clone(&wakers),
+            counters: Counters::default(),
+            started: now.instant,
+            static_config: static_config.clone(),
+        });
+        let server_config = config.server_config().map_err(thread("listeners"))?;
+        let server = Server::start(&server_config, &Arc::new(Handlers::new(Arc::clone(&node))), &wakers)?;
+        let local_addrs = server.local_addrs().to_vec();
+        let server = Arc::new(Mutex::new(Some(server)));
+        let lifecycle = Arc::new(Lifecycle::default());
+        let keeper = Keeper {
+            housekeeper: Housekeeper::new(view, directories.clone(), intervals(static_config), now.wall),
+            directories,
+            metadata_dir: config.metadata_log_dir.clone(),
+            events: received,
+            lifecycle: Arc::clone(&lifecycle),
+            server: Arc::clone(&server),
+            node: Arc::clone(&node),
+        };
+        let housekeeping = std::thread::Builder::new()
+            .name("housekeeping".to_owned())
+            .spawn(move || keeper.run())
+            .map_err(thread("housekeeping"))?;
+        Ok(Self { node, lifecycle, server, local_addrs, events, housekeeping: Some(housekeeping), metadata_lock })
+    }
+
+    /// The address of the first listener, with its real port.
+    #[must_use]
+    pub fn local_addr(&self) -> SocketAddr {
+        self.local_addrs[0]
+    }
+
+    /// The addresses of all listeners, in the order of the configuration.
+    #[must_use]
+    pub fn local_addrs(&self) -> &[SocketAddr] {
+        &self.local_addrs
+    }
+
+    /// What to give a client as `bootstrap.servers`.
+    #[must_use]
+    pub fn bootstrap(&self) -> String {
+        self.local_addr().to_string()
+    }
+
+    /// The failure that made the broker stop by itself, if one did.
+    #[must_use]
+    pub fn failure(&self) -> Option<BrokerError> {
+        self.lifecycle.failure()
+    }
+
+    /// Waits until the broker stops by itself.
+    ///
+    /// # Errors
+    ///
+    /// [`BrokerError`], the failure that it stopped for.
+    pub fn wait(&self) -> Result<(), BrokerError> {
+        self.lifecycle.wait()
+    }
+
+    /// Stops: closes connections, flushes and closes every log, and leaves the clean markers.
+    pub fn shutdown(mut self) {
+        self.stop();
+    }
+
+    fn stop(&mut self) {
+        let server = self.server.lock().take();
+        if let Some(server) = server {
+            server.stop(CONNECTIONS_STOP_TIMEOUT);
+        }
+        if let Some(thread) = self.housekeeping.take() {
+            // If the thread is gone already, so is the receiver.
+            let _ = self.events.send(Event::Stop);
+            if thread.join().is_err() {
+                tracing::error!("the housekeeping thread had panicked");
+            }
+            self.close_logs();
+        }
+        self.lifecycle.end(Ok(()));
+    }
+
+    fn close_logs(&mut self) {
+        let now = Now::read().wall;
+        let epoch = self.node.controller.with(|driver| {
+            driver.close(now);
+            driver.broker_epoch()
+        });
+        let view = self.node.view.load();
+        for directory in self.node.directories.iter() {
+            let logs: Vec<Log> = view
+                .topics
+                .partitions()
+                .filter(|partition| Arc::ptr_eq(partition.directory(), directory))
+                .filter_map(|partition| partition.take_log())
+                .collect();
+            directory.close_clean(logs, Some(epoch), now);
+        }
+        if let Some(directory) = self.metadata_lock.take()
+            && let Err(error) = directory.close_clean(Vec::new(), Some(epoch), now)
+        {
+            tracing::error!("the metadata directory was not closed cleanly: {error}");
+        }
+    }
+}
+
+impl Drop for Broker {
+    fn drop(&mut self) {
+        self.stop();
+    }
+}
+
+impl std::fmt::Debug for Broker {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Broker").field("local_addrs", &self.local_addrs).finish_non_exhaustive()
+    }
+}
+
+/// Replays the metadata, registers this process, and takes the partitions over that were found on disk.
+fn start_controller(
+    config: &BrokerConfig,
+    cluster_id: &str,
+    directories: &Directories,
+    mut metadata: MetadataLog,
+    local: LocalPartitions,
+    found: Vec<FoundLog>,
+    now: Now,
+) -> Result<ControllerDriver, StartError> {
+    let mut controller = Controller::new(ControllerConfig {
+        cluster_id: cluster_id.to_owned(),
+        node: config.node_id,
+        static_config: config.static_config.clone(),
+    });
+    metadata.replay(&mut |_, record| controller.apply(record))?;
+    let registration = BrokerRegistration {
+        node: config.node_id,
+        incarnation: random_uuid(),
+        endpoints: config.listeners.iter().map(endpoint).collect(),
+        features: features::SUPPORTED
+            .iter()
+            .map(|feature| FeatureRange { name: feature.name.to_owned(), min: feature.min, max: feature.max })
+            .collect(),
+        rack: config.rack.clone(),
+        log_dirs: directories.iter().map(|directory| directory.id()).collect(),
+    };
+    Ok(ControllerDriver::start(controller, metadata, &registration, local, found, now.wall)?)
+}
+
+fn endpoint(listener: &Listener) -> Endpoint {
+    let host = listener.advertised_host.clone().or_else(|| listener.host.clone());
+    Endpoint {
+        name: listener.name.clone(),
+        host: host.unwrap_or_else(|| "localhost".to_owned()),
+        port: listener.advertised_port.unwrap_or(listener.port),
+        security_protocol: SECURITY_PLAINTEXT,
+    }
+}
+
+fn settings(config: &BrokerConfig) -> Settings {
+    let flag = |name| config.static_config.flag(name).unwrap_or(true);
+    Settings {
+        auto_create_topics: flag("auto.create.topics.enable"),
+        delete_topics: flag("delete.topic.enable"),
+        fetch_bytes_max: number(&config.static_config, "fetch.max.bytes", 57_671_680),
+        describe_partitions_max: number(&config.static_config, "max.request.partition.size.limit", 2000),
+        advertised: config
+            .listeners
+            .iter()
+            .map(|listener| Advertised { host: listener.advertised_host.clone(), port: listener.advertised_port })
+            .collect(),
+    }
+}
+
+fn intervals(config: &StaticConfig) -> Intervals {
+    Intervals {
+        retention_ms: number(config, "log.retention.check.interval.ms", 300_000),
+        checkpoint_ms: number(config, "replica.high.watermark.checkpoint.interval.ms", 5000),
+        flush_ms: FLUSH_CHECK_MS,
+        producers_ms: number(config, "producer.id.expiration.check.interval.ms", 600_000),
+    }
+}
+
+/// A number of the configuration; `default` is Kafka's, for a key that our table should lack.
+fn number<N: TryFrom<i64>>(config: &StaticConfig, name: &str, default: N) -> N {
+    config.number(name).and_then(|value| N::try_from(value).ok()).unwrap_or(default)
+}
+
+/// The housekeeping thread.
+struct Keeper {
+    housekeeper: Housekeeper,
+    directories: Directories,
+    metadata_dir: PathBuf,
+    events: Receiver<Event>,
+    lifecycle: Arc<Lifecycle>,
+    server: Arc<Mutex<Option<Server>>>,
+    node: Arc<Node>,
+}
+
+impl Keeper {
+    fn run(mut self) {
+        loop {
+            let now = Now::read().wall;
+            self.housekeeper.run(now);
+            match self.events.recv_timeout(until(self.housekeeper.next_due(), now)) {
+                Ok(Event::DirectoryFailed(directory)) => {
+                    self.wake_waiting();
+                    if directory.path() == self.metadata_dir {
+                        let reason = format!("its directory {} is offline", self.metadata_dir.display());
+                        self.end(BrokerError::MetadataLog { reason });
+                    } else if self.directories.iter().all(|directory| directory.is_offline()) {
+                        self.end(BrokerError::NoLogDirectory);
+                    }
+                }
+                Ok(Event::MetadataFailed(reason)) => self.end(BrokerError::MetadataLog { reason }),
+                Ok(Event::Stop) | Err(RecvTimeoutError::Disconnected) => return,
+                Err(RecvTimeoutError::Timeout) => {}
+            }
+        }
+    }
+
+    /// Lets fetches find out that their partitions are offline.
+    fn wake_waiting(&self) {
+        let view = self.node.view.load();
+        view.topics.partitions().filter(|partition| partition.directory().is_offline()).for_each(|partition| {
+            partition.wake(&self.node.wakers);
+        });
+    }
+
+    /// Ends the broker's service; its owner learns of it and shuts the rest down.
+    fn end(&self, error: BrokerError) {
+        tracing::error!("the broker stops: {error}");
+        let server = self.server.lock().take();
+        if let Some(server) = server {
+            server.stop(CONNECTIONS_STOP_TIMEOUT);
+        }
+        self.lifecycle.end(Err(error));
+    }
+}
+
+/// Time from `now` until `due`.
+fn until(due: TimestampMs, now: TimestampMs) -> Duration {
+    Duration::from_millis(u64::try_from(due.ms_since(now)).unwrap_or(0).max(1))
+}
+
+/// How long connections may take to receive what is on its way to them when the broker stops.
+const CONNECTIONS_STOP_TIMEOUT: Duration = Duration::from_secs(5);
+/// Events of failures that wait for the housekeeping thread; more failures than this end the broker anyway.
+const EVENTS_MAX: usize = 64;
+/// Threads for work that blocks.
+const WORKERS: usize = 2;
+/// Pieces of blocking work that may wait.
+const QUEUED_WORK_MAX: usize = 1024;
+const FLUSH_CHECK_MS: i64 = 1000;
+const SECURITY_PLAINTEXT: i16 = 0;

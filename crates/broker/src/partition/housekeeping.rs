@@ -1,0 +1,204 @@
+//! What has to be done from time to time: retention, checkpoints, syncs, deletions, expiry.
+
+use std::sync::Arc;
+
+use highwater_log::{DeleteTask, FlushTask, LogCheckpoint, LogError};
+use highwater_types::TimestampMs;
+
+use super::{Directories, Directory, LockedPartition, Partition, PartitionError};
+use crate::view::ViewCell;
+
+/// How often each duty is due, in milliseconds.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Intervals {
+    /// `log.retention.check.interval.ms`.
+    pub(crate) retention_ms: i64,
+    /// Between two looks at high watermarks, recovery points and log starts; unchanged ones are not written again.
+    pub(crate) checkpoint_ms: i64,
+    /// Between two looks at logs with `flush.ms` set.
+    pub(crate) flush_ms: i64,
+    /// Between two expiries of idle idempotent producers.
+    pub(crate) producers_ms: i64,
+}
+
+/// Does the periodic work on all partitions.
+///
+/// Call [`run`](Self::run) at or after [`next_due`](Self::next_due), on a thread that may block; it takes a
+/// partition's lock only for work in memory, except where retention rolls or renames files.
+pub(crate) struct Housekeeper {
+    view: Arc<ViewCell>,
+    directories: Directories,
+    intervals: Intervals,
+    retention_due: TimestampMs,
+    checkpoint_due: TimestampMs,
+    flush_due: TimestampMs,
+    producers_due: TimestampMs,
+    /// What each directory's checkpoint files hold.
+    written: Vec<(Arc<Directory>, Vec<LogCheckpoint>)>,
+    /// Partitions with renamed segments that wait for their unlinking.
+    deleting: Vec<Arc<Partition>>,
+}
+
+impl Housekeeper {
+    pub(crate) fn new(view: Arc<ViewCell>, directories: Directories, intervals: Intervals, now: TimestampMs) -> Self {
+        let written = directories.iter().map(|directory| (Arc::clone(directory), Vec::new())).collect();
+        Self {
+            view,
+            directories,
+            intervals,
+            // Kafka also waits half a minute before the first retention, so that a restart is not slowed by it.
+            retention_due: now.plus_ms(intervals.retention_ms.min(FIRST_RETENTION_MS)),
+            checkpoint_due: now.plus_ms(intervals.checkpoint_ms),
+            flush_due: now.plus_ms(intervals.flush_ms),
+            producers_due: now.plus_ms(intervals.producers_ms),
+            written,
+            deleting: Vec::new(),
+        }
+    }
+
+    /// When [`run`](Self::run) has something to do.
+    pub(crate) fn next_due(&self) -> TimestampMs {
+        self.retention_due.min(self.checkpoint_due).min(self.flush_due).min(self.producers_due)
+    }
+
+    /// Does what is due.
+    pub(crate) fn run(&mut self, now: TimestampMs) {
+        if self.flush_due <= now {
+            self.flush_due = now.plus_ms(self.intervals.flush_ms);
+            self.flush_by_time(now);
+        }
+        if self.retention_due <= now {
+            self.retention_due = now.plus_ms(self.intervals.retention_ms);
+            self.apply_retention(now);
+        }
+        if self.producers_due <= now {
+            self.producers_due = now.plus_ms(self.intervals.producers_ms);
+            self.each(|mut partition| {
+                partition.with_log(|log| {
+                    log.expire_producers(now);
+                    Ok(())
+                })
+            });
+        }
+        if self.checkpoint_due <= now {
+            self.checkpoint_due = now.plus_ms(self.intervals.checkpoint_ms);
+            self.delete_files(now);
+            self.write_checkpoints();
+        }
+    }
+
+    /// Writes the checkpoint files of directories whose state has changed since.
+    pub(crate) fn write_checkpoints(&mut self) {
+        let view = self.view.load();
+        for (directory, written) in &mut self.written {
+            if directory.is_offline() {
+                continue;
+            }
+            let states: Vec<LogCheckpoint> = view
+                .topics
+                .partitions()
+                .filter(|partition| Arc::ptr_eq(partition.directory(), directory))
+                .filter_map(|partition| Some(partition.lock().ok()?.checkpoint()))
+                .collect();
+            if states != *written && directory.write_checkpoints(&states).is_ok() {
+                *written = states;
+            }
+        }
+    }
+
+    fn flush_by_time(&self, now: TimestampMs) {
+        let view = self.view.load();
+        for partition in view.topics.partitions() {
+            let task = partition.lock().ok().and_then(|mut locked| {
+                let flush_ms = locked.log().config().flush_ms?;
+                let due = locked.flushed_at().plus_ms(i64::try_from(flush_ms).unwrap_or(i64::MAX)) <= now;
+                (due && locked.log().recovery_point() < locked.log().log_end()).then(|| {
+                    *locked.flushed_at() = now;
+                    locked.with_log(|log| Ok(log.flush_task())).ok().flatten()
+                })?
+            });
+            if let Some(task) = task {
+                sync(partition, task);
+            }
+        }
+    }
+
+    fn apply_retention(&mut self, now: TimestampMs) {
+        let view = self.view.load();
+        for partition in view.topics.partitions() {
+            let Ok(mut locked) = partition.lock() else { continue };
+            match locked.with_log(|log| log.apply_retention(now)) {
+                Ok(0) => {}
+                Ok(segments) => {
+                    tracing::info!(partition = %partition.name(), segments, "retention removed segments");
+                    self.deleting.push(Arc::clone(partition));
+                }
+                Err(error) => report(partition, &error),
+            }
+        }
+    }
+
+    fn delete_files(&mut self, now: TimestampMs) {
+        for directory in self.directories.iter() {
+            if let Some(task) = directory.due_deletions(now) {
+                unlink(task);
+            }
+        }
+        self.deleting.retain(|partition| {
+            let Ok(mut locked) = partition.lock() else { return false };
+            let task = locked.with_log(|log| Ok(log.due_deletions(now))).ok().flatten();
+            drop(locked);
+            match task {
+                Some(task) => {
+                    unlink(task);
+                    false
+                }
+                None => true,
+            }
+        });
+    }
+
+    fn each(&self, work: impl Fn(LockedPartition<'_>) -> Result<(), PartitionError>) {
+        let view = self.view.load();
+        for partition in view.topics.partitions() {
+            if let Ok(locked) = partition.lock()
+                && let Err(error) = work(locked)
+            {
+                report(partition, &error);
+            }
+        }
+    }
+}
+
+/// Runs a sync outside the partition's lock and tells the log.
+pub(crate) fn sync(partition: &Partition, task: FlushTask) {
+    match task.run() {
+        Ok(done) => {
+            if let Ok(mut locked) = partition.lock() {
+                // Only the memory of how far the log is synced changes here.
+                let _ = locked.with_log(|log| {
+                    log.complete_flush(done);
+                    Ok(())
+                });
+            }
+        }
+        Err(error) => partition.directory().fail(&error),
+    }
+}
+
+fn unlink(task: DeleteTask) {
+    if let Err(error) = task.run() {
+        // The names end in .deleted or -delete: the next start removes what is left.
+        tracing::warn!("files of deleted data were not removed: {error}");
+    }
+}
+
+fn report(partition: &Partition, error: &PartitionError) {
+    match error {
+        // Said once, by the directory.
+        PartitionError::Offline | PartitionError::Log(LogError::Io { .. } | LogError::Poisoned) => {}
+        error => tracing::error!(partition = %partition.name(), "housekeeping was refused: {error}"),
+    }
+}
+
+const FIRST_RETENTION_MS: i64 = 30_000;

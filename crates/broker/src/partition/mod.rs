@@ -1,0 +1,202 @@
+//! The partitions on this broker: their logs, their leadership, and who waits for them.
+
+mod directory;
+mod error;
+mod housekeeping;
+mod log_config;
+mod table;
+
+use std::sync::Arc;
+
+use highwater_log::{AppendSet, Blame, FlushTask, Log, LogCheckpoint, LogError, ReadBound, ReadSlice};
+use highwater_replication::leader::{Acknowledgement, Acks, Leader};
+use highwater_types::{LeaderEpoch, Offset, TimestampMs, TopicPartition};
+use parking_lot::{MappedMutexGuard, Mutex, MutexGuard};
+
+pub(crate) use directory::{Directories, Directory};
+pub(crate) use error::PartitionError;
+pub(crate) use housekeeping::{Housekeeper, Intervals, sync};
+pub(crate) use log_config::log_config;
+pub(crate) use table::{PartitionTable, TopicEntry};
+
+use crate::net::{WakeToken, Wakers};
+use crate::purgatory::WaitList;
+
+/// One partition on this broker.
+///
+/// The log and the leader's state share one lock, held for memory work and for the append's write, never while a slice
+/// is sent or a file is synced in the background.
+pub(crate) struct Partition {
+    name: TopicPartition,
+    directory: Arc<Directory>,
+    /// `None` once the partition has been deleted; a request may still hold the `Arc` then.
+    replica: Mutex<Option<Replica>>,
+    /// Connections that wait for the log end or the high watermark to move.
+    watchers: WaitList,
+}
+
+struct Replica {
+    log: Log,
+    leader: Leader,
+    /// When the log was last flushed because of `flush.ms`.
+    flushed_at: TimestampMs,
+}
+
+impl Partition {
+    pub(crate) fn new(
+        name: TopicPartition,
+        directory: Arc<Directory>,
+        log: Log,
+        leader: Leader,
+        now: TimestampMs,
+    ) -> Self {
+        let replica = Mutex::new(Some(Replica { log, leader, flushed_at: now }));
+        Self { name, directory, replica, watchers: WaitList::default() }
+    }
+
+    pub(crate) fn name(&self) -> &TopicPartition {
+        &self.name
+    }
+
+    pub(crate) fn directory(&self) -> &Arc<Directory> {
+        &self.directory
+    }
+
+    /// Locks the partition for one operation.
+    ///
+    /// # Errors
+    ///
+    /// [`PartitionError::Offline`] after its directory failed, [`PartitionError::Gone`] after it was deleted.
+    pub(crate) fn lock(&self) -> Result<LockedPartition<'_>, PartitionError> {
+        if self.directory.is_offline() {
+            return Err(PartitionError::Offline);
+        }
+        let replica = MutexGuard::try_map(self.replica.lock(), Option::as_mut).map_err(|_| PartitionError::Gone)?;
+        Ok(LockedPartition { partition: self, replica })
+    }
+
+    /// Takes the log out, for deletion or for closing. Every later operation finds the partition gone.
+    pub(crate) fn take_log(&self) -> Option<Log> {
+        self.replica.lock().take().map(|replica| replica.log)
+    }
+
+    pub(crate) fn watch(&self, token: WakeToken) {
+        self.watchers.watch(token);
+    }
+
+    pub(crate) fn unwatch(&self, token: WakeToken) {
+        self.watchers.unwatch(token);
+    }
+
+    /// Wakes every connection that waits for this partition.
+    pub(crate) fn wake(&self, wakers: &Wakers) {
+        self.watchers.ready(wakers);
+    }
+}
+
+/// A partition while its lock is held.
+pub(crate) struct LockedPartition<'a> {
+    partition: &'a Partition,
+    replica: MappedMutexGuard<'a, Replica>,
+}
+
+impl LockedPartition<'_> {
+    pub(crate) fn log(&self) -> &Log {
+        &self.replica.log
+    }
+
+    pub(crate) fn leader_epoch(&self) -> LeaderEpoch {
+        self.replica.leader.leader_epoch()
+    }
+
+    /// Compares the client's leader epoch (wire form, `-1` for none) with ours.
+    ///
+    /// # Errors
+    ///
+    /// [`PartitionError::Epoch`] if the client is behind or ahead.
+    pub(crate) fn check_epoch(&self, current: i32) -> Result<(), PartitionError> {
+        Ok(self.replica.leader.check_epoch(LeaderEpoch::from_wire(current))?)
+    }
+
+    /// Whether a produce request with these acks may be appended at all.
+    ///
+    /// # Errors
+    ///
+    /// [`PartitionError::Ack`] if it wants all replicas and too few are in sync.
+    pub(crate) fn admit(&self, acks: Acks) -> Result<(), PartitionError> {
+        Ok(self.replica.leader.admit(acks)?)
+    }
+
+    /// Appends record sets with one write and moves the high watermark as far as the replicas allow.
+    ///
+    /// The caller wakes the watchers after releasing the lock, and gets the sync of rolled segments to run elsewhere.
+    ///
+    /// # Errors
+    ///
+    /// [`PartitionError::Log`] if the host failed; then nothing of this call may be acknowledged.
+    pub(crate) fn append(
+        &mut self,
+        sets: &mut [AppendSet<'_>],
+        now: TimestampMs,
+    ) -> Result<Option<FlushTask>, PartitionError> {
+        let epoch = self.replica.leader.leader_epoch();
+        let appended = self.replica.log.append_as_leader(sets, epoch, now);
+        self.host(appended)?;
+        let Replica { log, leader, .. } = &mut *self.replica;
+        if let Some(high_watermark) = leader.appended(log.log_end()) {
+            log.advance_high_watermark(high_watermark);
+        }
+        Ok(log.due_flush())
+    }
+
+    /// Whether everything before `end` may be acknowledged to a producer that asked for `acks`.
+    pub(crate) fn acknowledge(&self, acks: Acks, end: Offset) -> Acknowledgement {
+        self.replica.leader.acknowledge(acks, end)
+    }
+
+    /// Finds the bytes from `start` on.
+    ///
+    /// # Errors
+    ///
+    /// [`PartitionError::Log`] if `start` is out of range or the host failed.
+    pub(crate) fn read(
+        &mut self,
+        start: Offset,
+        max_bytes: u32,
+        min_one: bool,
+        bound: ReadBound,
+    ) -> Result<ReadSlice, PartitionError> {
+        let slice = self.replica.log.read(start, max_bytes, min_one, bound);
+        self.host(slice)
+    }
+
+    /// Runs a log operation and takes the directory offline if the host failed in it.
+    pub(crate) fn with_log<R>(
+        &mut self,
+        operation: impl FnOnce(&mut Log) -> Result<R, LogError>,
+    ) -> Result<R, PartitionError> {
+        let result = operation(&mut self.replica.log);
+        self.host(result)
+    }
+
+    pub(crate) fn with_leader<R>(&mut self, operation: impl FnOnce(&mut Leader) -> R) -> R {
+        operation(&mut self.replica.leader)
+    }
+
+    pub(crate) fn checkpoint(&self) -> LogCheckpoint {
+        self.replica.log.checkpoint()
+    }
+
+    pub(crate) fn flushed_at(&mut self) -> &mut TimestampMs {
+        &mut self.replica.flushed_at
+    }
+
+    fn host<R>(&self, result: Result<R, LogError>) -> Result<R, PartitionError> {
+        result.map_err(|error| {
+            if error.blame() == Blame::Host {
+                self.partition.directory.fail(&error);
+            }
+            PartitionError::Log(error)
+        })
+    }
+}
