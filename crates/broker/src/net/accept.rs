@@ -131,6 +131,8 @@ pub(crate) struct Acceptor {
     admission: Arc<Admission>,
     wakers: Arc<Wakers>,
     paused_until: Option<Instant>,
+    /// Whether accepting failed the last time, which is logged once.
+    failing: bool,
     window_start: Instant,
     window_count: u32,
     random: u64,
@@ -151,6 +153,7 @@ impl Acceptor {
             admission,
             wakers,
             paused_until: None,
+            failing: false,
             window_start: now,
             window_count: 0,
             random: seed | 1,
@@ -189,12 +192,17 @@ impl Acceptor {
                     return;
                 }
                 match self.listeners[listener].accept() {
-                    Ok((stream, peer_addr)) => self.hand_over(stream, peer_addr, listener, stats),
+                    Ok((stream, peer_addr)) => {
+                        self.failing = false;
+                        self.hand_over(stream, peer_addr, listener, stats);
+                    }
                     Err(error) if error.kind() == io::ErrorKind::WouldBlock => self.ready[listener] = false,
                     Err(error) if is_about_the_peer(&error) => {}
                     Err(error) => {
                         stats.accept_errors.add(1);
-                        tracing::warn!(%error, "accepting connections pauses");
+                        if !std::mem::replace(&mut self.failing, true) {
+                            tracing::warn!(%error, "no connections are accepted until this is over");
+                        }
                         self.paused_until = Some(now + ACCEPT_PAUSE);
                         return;
                     }

@@ -14,10 +14,19 @@ use super::{Context, Frames, Now, Out, Served, Service, Wake};
 
 /// Bytes that one connection may receive in a turn before the others get theirs.
 const RECEIVE_BYTES_PER_TURN: usize = 1 << 20;
+/// Times that the service may be called for one connection in a turn before the others get theirs.
+const SERVES_PER_TURN: u32 = 8;
 /// An unsent rest up to this size gets memory of its own size instead of keeping the large output.
 const UNSENT_COPY_MAX: usize = 64 << 10;
 /// How long the one connection that may exceed the budget may take to complete its request while others wait.
 const OVERDRAFT_MS_MAX: u64 = 30_000;
+
+/// What one connection has had of a turn.
+#[derive(Default)]
+struct Share {
+    received: usize,
+    served: u32,
+}
 
 /// What follows from one step of a connection.
 enum Step {
@@ -33,9 +42,9 @@ enum Step {
 impl<S: Service> EventLoop<S> {
     /// Does everything for one connection that can be done now, then puts it back or closes it.
     pub(super) fn drive(&mut self, mut conn: Box<Conn<S>>) {
-        let mut received = 0;
+        let mut share = Share::default();
         let last = loop {
-            match self.step(&mut conn, &mut received) {
+            match self.step(&mut conn, &mut share) {
                 Step::Again => {}
                 last => break last,
             }
@@ -54,7 +63,7 @@ impl<S: Service> EventLoop<S> {
     }
 
     /// Sends, resumes, serves or receives: the first of these that is due.
-    fn step(&mut self, conn: &mut Conn<S>, received: &mut usize) -> Step {
+    fn step(&mut self, conn: &mut Conn<S>, share: &mut Share) -> Step {
         if let Some(unsent) = &mut conn.unsent {
             if !conn.writable {
                 return Step::Rest;
@@ -88,8 +97,12 @@ impl<S: Service> EventLoop<S> {
             return Step::Close;
         }
         match conn.input.state(self.shared.request_bytes_max) {
-            Ok(InputState::Complete) => self.serve(conn),
-            Ok(InputState::Partial | InputState::Empty) => self.receive(conn, received),
+            Ok(InputState::Complete) if share.served == SERVES_PER_TURN => Step::Later,
+            Ok(InputState::Complete) => {
+                share.served += 1;
+                self.serve(conn)
+            }
+            Ok(InputState::Partial | InputState::Empty) => self.receive(conn, share),
             Err(fault) => {
                 self.stats.bad_frames.add(1);
                 tracing::debug!(peer = %conn.peer.peer_addr, ?fault, "closed: not a request");
@@ -178,11 +191,11 @@ impl<S: Service> EventLoop<S> {
         }
     }
 
-    fn receive(&mut self, conn: &mut Conn<S>, received: &mut usize) -> Step {
+    fn receive(&mut self, conn: &mut Conn<S>, share: &mut Share) -> Step {
         if !conn.readable {
             return Step::Rest;
         }
-        if RECEIVE_BYTES_PER_TURN <= *received {
+        if RECEIVE_BYTES_PER_TURN <= share.received {
             return Step::Later;
         }
         let slot = conn.peer.token.slot();
@@ -205,7 +218,7 @@ impl<S: Service> EventLoop<S> {
                 conn.input.received_more(count);
                 self.stats.bytes_in.add(count as u64);
                 conn.active_at = self.tick;
-                *received += count;
+                share.received += count;
                 // A short receive has emptied the socket, and its next edge is still to come; unless the end has been
                 // reported already, which only another receive can see.
                 conn.readable = count == wanted || conn.hung_up;

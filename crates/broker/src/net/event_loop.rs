@@ -69,6 +69,8 @@ pub(crate) struct EventLoop<S: Service> {
     pub(super) spare_outs: Vec<Out>,
     /// Slots to drive in the next round.
     ready: Vec<usize>,
+    /// Slots of the round that is being driven; empty between rounds.
+    driving: Vec<usize>,
     /// Slots that wait for receive memory.
     pub(super) starved: VecDeque<usize>,
     /// The connection that may exceed the budget, and until when it may while others wait.
@@ -114,6 +116,7 @@ impl<S: Service> EventLoop<S> {
             out: Out::default(),
             spare_outs: Vec::new(),
             ready: Vec::new(),
+            driving: Vec::new(),
             starved: VecDeque::new(),
             overdraft: None,
             acceptor,
@@ -233,6 +236,9 @@ impl<S: Service> EventLoop<S> {
     }
 
     fn adopt(&mut self, accepted: Accepted) {
+        if self.stopping {
+            return;
+        }
         let Some(token) = self.conns.reserve() else { return };
         if let Err(error) = self.open(token, accepted) {
             tracing::debug!(%error, "a new connection ended before it began");
@@ -277,12 +283,14 @@ impl<S: Service> EventLoop<S> {
     }
 
     fn drive_ready(&mut self) {
-        for slot in std::mem::take(&mut self.ready) {
-            if let Some(mut conn) = self.conns.take(slot) {
+        std::mem::swap(&mut self.ready, &mut self.driving);
+        for index in 0..self.driving.len() {
+            if let Some(mut conn) = self.conns.take(self.driving[index]) {
                 conn.queued = false;
                 self.drive(conn);
             }
         }
+        self.driving.clear();
     }
 
     fn fire_timers(&mut self) {
