@@ -1,1 +1,115 @@
-fn main() {}
+//! Appending: the log beside a bare loop of checksum and `pwritev` over the same bytes, in the same run.
+//!
+//! `cargo bench -p highwater-log --bench append`; the ratio of `log` to `raw` is the cost of everything that is not
+//! the checksum and the write.
+
+use std::fs::File;
+use std::hint::black_box;
+use std::io::IoSlice;
+use std::path::Path;
+use std::time::{Duration, Instant};
+
+use criterion::{BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
+use highwater_log::{AppendOrigin, AppendSet, Log, LogConfig, OpenOptions, RealDisk};
+use highwater_records::{BatchBuilder, BatchOptions, BatchView};
+use highwater_types::{LeaderEpoch, Offset, TimestampMs};
+use nix::sys::uio::pwritev;
+
+const NOW: TimestampMs = TimestampMs(1_700_000_000_000);
+/// Both sides begin anew after this many bytes, so that neither runs out of page cache.
+const FILE_BYTES_MAX: u64 = 256 << 20;
+
+/// One batch of about `size` bytes in records of 1 KiB or less.
+fn batch(size: usize) -> Vec<u8> {
+    let mut builder = BatchBuilder::new(BatchOptions::default());
+    let records = (size / 1_024).max(1);
+    let value = vec![b'x'; size / records - 10 - 61 / records];
+    for _ in 0..records {
+        builder.append(NOW.value(), None, Some(&value), &[]).expect("a small batch");
+    }
+    builder.finish().expect("a batch with records")
+}
+
+/// Checksum and `pwritev`, nothing else: the floor.
+fn raw(dir: &Path, batch: &[u8], group: usize, rounds: u64) -> Duration {
+    let mut file = File::create(dir.join("raw")).expect("a file");
+    let batches = vec![batch.to_vec(); group];
+    let (mut position, mut spent) = (0, Duration::ZERO);
+    for _ in 0..rounds {
+        if FILE_BYTES_MAX < position {
+            file = File::create(dir.join("raw")).expect("a file");
+            position = 0;
+        }
+        let start = Instant::now();
+        let slices: Vec<IoSlice<'_>> = batches
+            .iter()
+            .map(|batch| {
+                BatchView::parse(batch).and_then(|view| view.check_crc()).expect("a valid batch");
+                IoSlice::new(batch)
+            })
+            .collect();
+        let offset = position.try_into().expect("a small file");
+        position += pwritev(&file, &slices, offset).expect("a written batch") as u64;
+        spent += start.elapsed();
+    }
+    spent
+}
+
+fn open(dir: &Path, config: &LogConfig) -> Log {
+    let _ = std::fs::remove_dir_all(dir);
+    let config = config.clone().checked().expect("a valid config");
+    Log::open(RealDisk::shared(), dir, config, OpenOptions::unclean(NOW)).expect("a new log")
+}
+
+/// What a leader does with the same batches: validate, assign, index, producer state, write.
+fn append(dir: &Path, config: &LogConfig, batch: &[u8], group: usize, rounds: u64) -> Duration {
+    let dir = dir.join("topic-0");
+    let mut log = open(&dir, config);
+    let mut batches = vec![batch.to_vec(); group];
+    let mut spent = Duration::ZERO;
+    for _ in 0..rounds {
+        if FILE_BYTES_MAX < log.size_bytes() {
+            log = open(&dir, config);
+        }
+        for batch in &mut batches {
+            // The offset of the round before would be refused.
+            batch[..8].fill(0);
+        }
+        let start = Instant::now();
+        let mut sets: Vec<AppendSet<'_>> =
+            batches.iter_mut().map(|batch| AppendSet::new(batch, AppendOrigin::Client)).collect();
+        log.append_as_leader(&mut sets, LeaderEpoch::ZERO, NOW).expect("a working disk");
+        spent += start.elapsed();
+        for set in &mut sets {
+            let base: Offset = set.take_result().expect("a valid batch").base_offset;
+            black_box(base);
+        }
+    }
+    spent
+}
+
+fn appends(criterion: &mut Criterion) {
+    let dir = tempfile::tempdir().expect("a temporary directory");
+    let plain = LogConfig::default();
+    let reserving = LogConfig { allocation_step_bytes: Some(32 << 20), ..LogConfig::default() };
+    for (name, size) in [("1KiB", 1 << 10), ("16KiB", 16 << 10), ("64KiB", 64 << 10), ("1MiB", 1 << 20)] {
+        let batch = batch(size);
+        for group in [1, 16] {
+            let mut bench = criterion.benchmark_group(format!("append/{name}x{group}"));
+            bench.throughput(Throughput::Bytes((batch.len() * group) as u64));
+            bench.bench_function(BenchmarkId::from_parameter("raw"), |b| {
+                b.iter_custom(|rounds| raw(dir.path(), &batch, group, rounds));
+            });
+            bench.bench_function(BenchmarkId::from_parameter("log"), |b| {
+                b.iter_custom(|rounds| append(dir.path(), &plain, &batch, group, rounds));
+            });
+            bench.bench_function(BenchmarkId::from_parameter("log-reserving"), |b| {
+                b.iter_custom(|rounds| append(dir.path(), &reserving, &batch, group, rounds));
+            });
+            bench.finish();
+        }
+    }
+}
+
+criterion_group!(benches, appends);
+criterion_main!(benches);

@@ -46,10 +46,8 @@ impl LogHealth {
 
     /// Hands the result of a change on, poisoning the log if it failed, and its directory if the host did.
     pub(crate) fn watch<T>(&self, result: Result<T, LogError>) -> Result<T, LogError> {
-        if let Err(error) = &result {
-            if !matches!(error, LogError::OutOfRange { .. }) {
-                self.poisoned.store(true, Ordering::Release);
-            }
+        if result.is_err() {
+            self.poisoned.store(true, Ordering::Release);
         }
         self.dir.watch(result)
     }

@@ -1,5 +1,7 @@
 //! Random operations with crashes, against a model in memory.
 
+#![expect(clippy::unwrap_used, reason = "a test stops at the first surprise")]
+
 mod support;
 
 use highwater_log::{CrashLoss, Log, LogConfig, MemDisk, OpenOptions};

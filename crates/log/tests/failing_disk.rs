@@ -1,5 +1,7 @@
 //! After a failed write or sync nothing is acknowledged and nothing more is done.
 
+#![expect(clippy::unwrap_used, reason = "a test stops at the first surprise")]
+
 mod support;
 
 use std::path::Path;

@@ -1,5 +1,7 @@
 //! Replays what Apache Kafka's own storage classes have recorded, byte for byte.
 
+#![expect(clippy::unwrap_used, reason = "a test stops at the first surprise")]
+
 use std::path::{Path, PathBuf};
 
 use highwater_testkit::log_scenario::{find_scenarios, replay};

@@ -99,7 +99,7 @@ impl LogDir {
         let path = self.path.join(partition.to_string());
         let created = self.create_partition_dir(&path, topic_id);
         self.health.watch(created)?;
-        Log::open_in(Arc::clone(&self.disk), &path, config, OpenOptions::unclean(now), self.health.clone())
+        Log::open_in(Arc::clone(&self.disk), &path, config, OpenOptions::unclean(now), &self.health)
     }
 
     fn create_partition_dir(&self, path: &Path, topic_id: Option<TopicId>) -> Result<(), LogError> {

@@ -198,7 +198,7 @@ impl Opener<'_> {
             high_watermark: find(&self.checkpoints.high_watermarks),
             now: self.options.now,
         };
-        let log = Log::open_in(Arc::clone(self.disk), &path, config, options, self.health.clone())?;
+        let log = Log::open_in(Arc::clone(self.disk), &path, config, options, &self.health)?;
         Ok(OpenedLog { topic_partition: partition.clone(), topic_id, log })
     }
 }

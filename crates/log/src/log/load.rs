@@ -123,10 +123,10 @@ impl Loader {
         rebuild_producers(&self.place, earlier, &mut self.producers, &mut self.snapshots, log_start, base, now)?;
         let (producers, epochs, changed) = (&mut self.producers, &mut self.epochs, &mut self.epochs_changed);
         let recovery = self.segments[index].recover(&self.place.config, &mut |info, bytes| {
-            if let Some(epoch) = info.leader_epoch {
-                if epochs.latest().is_none_or(|latest| latest.epoch < epoch) {
-                    *changed |= epochs.assign(epoch, info.base_or_last());
-                }
+            if let Some(epoch) = info.leader_epoch
+                && epochs.latest().is_none_or(|latest| latest.epoch < epoch)
+            {
+                *changed |= epochs.assign(epoch, info.base_or_last());
             }
             apply(producers, info, || bytes);
         })?;

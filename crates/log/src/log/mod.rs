@@ -147,7 +147,7 @@ impl Log {
         config: CheckedLogConfig,
         options: OpenOptions,
     ) -> Result<Self, LogError> {
-        Self::open_in(disk, path, config, options, DirHealth::default())
+        Self::open_in(disk, path, config, options, &DirHealth::default())
     }
 
     pub(crate) fn open_in(
@@ -155,7 +155,7 @@ impl Log {
         path: &Path,
         config: CheckedLogConfig,
         options: OpenOptions,
-        dir: DirHealth,
+        dir: &DirHealth,
     ) -> Result<Self, LogError> {
         let place = Place { disk, dir: path.to_owned(), config };
         let opened = load::load(place, options, LogHealth::new(dir.clone()));

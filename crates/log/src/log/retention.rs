@@ -37,10 +37,10 @@ impl Log {
         if !self.place.config.cleanup.delete {
             return Ok(deleted);
         }
-        if let Some(limit) = self.place.config.retention_bytes {
-            if let Some(excess) = self.size_bytes().checked_sub(limit) {
-                deleted += self.delete_for(Reason::Size { excess }, now)?;
-            }
+        if let Some(limit) = self.place.config.retention_bytes
+            && let Some(excess) = self.size_bytes().checked_sub(limit)
+        {
+            deleted += self.delete_for(Reason::Size { excess }, now)?;
         }
         if let Some(retention_ms) = self.place.config.retention_ms {
             deleted += self.delete_for(Reason::Age { retention_ms, now }, now)?;

@@ -136,11 +136,11 @@ impl Producers {
         if info.is_control {
             return check_marker(known, batch, marker).map(|()| ProducerCheck::Accepted);
         }
-        if source == Source::Client {
-            if let Some(facts) = known.find_duplicate(batch) {
-                let (first, last) = (facts.first_offset(), facts.last_offset);
-                return Ok(ProducerCheck::Duplicate { first, last, timestamp: facts.timestamp });
-            }
+        if source == Source::Client
+            && let Some(facts) = known.find_duplicate(batch)
+        {
+            let (first, last) = (facts.first_offset(), facts.last_offset);
+            return Ok(ProducerCheck::Duplicate { first, last, timestamp: facts.timestamp });
         }
         check_epoch(known, batch)?;
         if source == Source::Client {
