@@ -3,7 +3,7 @@
 use std::borrow::Cow;
 
 use crate::batch::{BatchHeader, sequence_plus};
-use crate::varint::{read_i32, read_i64};
+use crate::varint::{split_i32, split_i64};
 use crate::{RecordError, TimestampType};
 
 /// Least size of a record: length, attributes, two deltas, two lengths and a count of one byte each.
@@ -108,8 +108,8 @@ impl<'a> Iterator for HeaderIter<'a> {
     fn next(&mut self) -> Option<HeaderView<'a>> {
         let left = self.headers.count.checked_sub(1)?;
         // Parsing the record has walked these bytes with the same function, so this cannot end early.
-        let header = read_header(&mut self.headers.bytes).ok()?;
-        self.headers.count = left;
+        let (header, rest) = split_header(self.headers.bytes).ok()?;
+        self.headers = Headers { bytes: rest, count: left };
         Some(header)
     }
 
@@ -158,13 +158,11 @@ pub(crate) fn parse_record<'a>(
 #[inline(always)]
 fn parse_body<'a>(context: &RecordContext, body: &'a [u8]) -> Result<RecordView<'a>, &'static str> {
     // The attribute byte has no meaning yet and is ignored.
-    let Some((_, mut rest)) = body.split_first() else {
-        return Err("it is empty");
-    };
-    let timestamp_delta = read_i64(&mut rest).ok_or("cut or overlong timestamp delta")?;
-    let offset_delta = read_i32(&mut rest).ok_or("cut or overlong offset delta")?;
-    let key = read_nullable(&mut rest).ok_or("key reaches past the record")?;
-    let value = read_nullable(&mut rest).ok_or("value reaches past the record")?;
+    let (_, rest) = body.split_first().ok_or("it is empty")?;
+    let (timestamp_delta, rest) = split_i64(rest).ok_or("cut or overlong timestamp delta")?;
+    let (offset_delta, rest) = split_i32(rest).ok_or("cut or overlong offset delta")?;
+    let (key, rest) = split_nullable(rest).ok_or("key reaches past the record")?;
+    let (value, rest) = split_nullable(rest).ok_or("value reaches past the record")?;
     let headers = match rest {
         [0] => Headers::default(),
         _ => read_headers(rest)?,
@@ -183,37 +181,37 @@ fn parse_body<'a>(context: &RecordContext, body: &'a [u8]) -> Result<RecordView<
     })
 }
 
-/// A length, where any negative one means null, and that many bytes.
+/// A length, where any negative one means null, and that many bytes; returns them and what follows.
 #[inline(always)]
-fn read_nullable<'a>(rest: &mut &'a [u8]) -> Option<Option<&'a [u8]>> {
-    let length = read_i32(rest)?;
+fn split_nullable(bytes: &[u8]) -> Option<(Option<&[u8]>, &[u8])> {
+    let (length, rest) = split_i32(bytes)?;
     if length < 0 {
-        return Some(None);
+        return Some((None, rest));
     }
-    let (bytes, after) = rest.split_at_checked(length as usize)?;
-    *rest = after;
-    Some(Some(bytes))
+    let (bytes, rest) = rest.split_at_checked(length as usize)?;
+    Some((Some(bytes), rest))
 }
 
 #[inline(never)]
-fn read_headers(mut rest: &[u8]) -> Result<Headers<'_>, &'static str> {
-    let count = read_i32(&mut rest).ok_or("cut or overlong header count")?;
+fn read_headers(bytes: &[u8]) -> Result<Headers<'_>, &'static str> {
+    let (count, bytes) = split_i32(bytes).ok_or("cut or overlong header count")?;
     let count = u32::try_from(count).map_err(|_| "negative header count")?;
-    let bytes = rest;
     if bytes.len() < count as usize {
         return Err("more headers than bytes left");
     }
+    let mut rest = bytes;
     for _ in 0..count {
-        read_header(&mut rest)?;
+        (_, rest) = split_header(rest)?;
     }
     if rest.is_empty() { Ok(Headers { bytes, count }) } else { Err("bytes remain after the headers") }
 }
 
-fn read_header<'a>(rest: &mut &'a [u8]) -> Result<HeaderView<'a>, &'static str> {
-    let key = read_nullable(rest).ok_or("header key reaches past the record")?;
+#[inline]
+fn split_header(bytes: &[u8]) -> Result<(HeaderView<'_>, &[u8]), &'static str> {
+    let (key, rest) = split_nullable(bytes).ok_or("header key reaches past the record")?;
     let key = key.ok_or("null header key")?;
-    let value = read_nullable(rest).ok_or("header value reaches past the record")?;
-    Ok(HeaderView { key, value })
+    let (value, rest) = split_nullable(rest).ok_or("header value reaches past the record")?;
+    Ok((HeaderView { key, value }, rest))
 }
 
 /// Iterator over the records of a payload that lies uncompressed in memory.
@@ -237,11 +235,11 @@ impl<'a> RecordWalk<'a> {
 
     #[inline(always)]
     fn step(&mut self) -> Result<RecordView<'a>, RecordError> {
-        let length = match read_i32(&mut self.rest) {
-            Some(length) if 0 <= length => length as usize,
-            length => return Err(bad_length(self.index, self.count, length)),
+        let (length, rest) = match split_i32(self.rest) {
+            Some((length, rest)) if 0 <= length => (length as usize, rest),
+            length => return Err(bad_length(self.index, self.count, length.map(|(length, _)| length))),
         };
-        let Some((body, rest)) = self.rest.split_at_checked(length) else {
+        let Some((body, rest)) = rest.split_at_checked(length) else {
             return Err(RecordError::RecordsMissing { index: self.index, count: self.count });
         };
         let record = parse_record(&self.context, self.index, body)?;

@@ -4,7 +4,7 @@ use crate::batch::BatchView;
 use crate::codec::Decoder;
 use crate::legacy::{InnerMessages, LegacyMessage};
 use crate::record::{RecordContext, RecordWalk, bad_length, check_count, parse_record};
-use crate::varint::read_i32;
+use crate::varint::split_i32;
 use crate::{Codec, DecompressLimit, RecordError, RecordView};
 
 /// The records of one entry, of whatever format and codec.
@@ -142,13 +142,13 @@ impl<'a> StreamWalk<'a> {
     fn fill_record(&mut self) -> Result<(usize, usize), RecordError> {
         let missing = RecordError::RecordsMissing { index: self.index, count: self.count };
         let (length, prefix) = loop {
-            let mut rest = &self.window[self.start..];
-            let before = rest.len();
-            match read_i32(&mut rest) {
-                Some(length) => {
+            let bytes = &self.window[self.start..];
+            let before = bytes.len();
+            match split_i32(bytes).map(|(length, rest)| (length, before - rest.len())) {
+                Some((length, prefix)) => {
                     let length =
                         usize::try_from(length).map_err(|_| bad_length(self.index, self.count, Some(length)))?;
-                    break (length, before - rest.len());
+                    break (length, prefix);
                 }
                 None if before < LENGTH_SIZE_MAX && self.fill()? => {}
                 None => return Err(missing),

@@ -1,52 +1,44 @@
 //! Zig-zag variable-length integers.
 
-/// Reads one `varint` from the front of `bytes` and moves past it.
+/// Reads one `varint` from the front of `bytes`; returns it and what follows.
 ///
 /// `None` if the bytes end first, or if the fifth byte asks for a sixth. Non-minimal forms are accepted and
-/// surplus high bits of the fifth byte are dropped, as Kafka does; `bytes` is then at an unspecified place.
+/// surplus high bits of the fifth byte are dropped, as Kafka does.
+///
+/// Slices go in and out by value: a reference to a moving slice would keep it in memory instead of registers,
+/// which costs the walk over records a third of its speed.
 #[inline(always)]
-pub(crate) fn read_i32(bytes: &mut &[u8]) -> Option<i32> {
-    let raw = match **bytes {
-        [a, ref rest @ ..] if a < 0x80 => {
-            *bytes = rest;
-            u32::from(a)
+pub(crate) fn split_i32(bytes: &[u8]) -> Option<(i32, &[u8])> {
+    let (raw, rest) = match bytes {
+        [a, rest @ ..] if *a < 0x80 => (u32::from(*a), rest),
+        [a, b, rest @ ..] if *b < 0x80 => (u32::from(*a & 0x7f) | u32::from(*b) << 7, rest),
+        _ => {
+            let (raw, rest) = split_long::<5>(bytes)?;
+            (raw as u32, rest)
         }
-        [a, b, ref rest @ ..] if b < 0x80 => {
-            *bytes = rest;
-            u32::from(a & 0x7f) | u32::from(b) << 7
-        }
-        _ => read_long::<5>(bytes)? as u32,
     };
-    Some((raw >> 1) as i32 ^ -((raw & 1) as i32))
+    Some(((raw >> 1) as i32 ^ -((raw & 1) as i32), rest))
 }
 
-/// Reads one `varlong`, of at most ten bytes, as [`read_i32`] does.
+/// Reads one `varlong`, of at most ten bytes, as [`split_i32`] does.
 #[inline(always)]
-pub(crate) fn read_i64(bytes: &mut &[u8]) -> Option<i64> {
-    let raw = match **bytes {
-        [a, ref rest @ ..] if a < 0x80 => {
-            *bytes = rest;
-            u64::from(a)
-        }
-        [a, b, ref rest @ ..] if b < 0x80 => {
-            *bytes = rest;
-            u64::from(a & 0x7f) | u64::from(b) << 7
-        }
-        _ => read_long::<10>(bytes)?,
+pub(crate) fn split_i64(bytes: &[u8]) -> Option<(i64, &[u8])> {
+    let (raw, rest) = match bytes {
+        [a, rest @ ..] if *a < 0x80 => (u64::from(*a), rest),
+        [a, b, rest @ ..] if *b < 0x80 => (u64::from(*a & 0x7f) | u64::from(*b) << 7, rest),
+        _ => split_long::<10>(bytes)?,
     };
-    Some((raw >> 1) as i64 ^ -((raw & 1) as i64))
+    Some(((raw >> 1) as i64 ^ -((raw & 1) as i64), rest))
 }
 
 #[inline(never)]
-fn read_long<const MAX: usize>(bytes: &mut &[u8]) -> Option<u64> {
+fn split_long<const MAX: usize>(bytes: &[u8]) -> Option<(u64, &[u8])> {
     let mut raw = 0u64;
-    for index in 0..MAX {
-        let (&byte, rest) = bytes.split_first()?;
-        *bytes = rest;
+    for (index, &byte) in bytes.iter().take(MAX).enumerate() {
         // At most 63: the tenth byte's surplus bits fall off the left end.
         raw |= u64::from(byte & 0x7f) << (7 * index);
         if byte < 0x80 {
-            return Some(raw);
+            return Some((raw, bytes.get(index + 1..)?));
         }
     }
     None
@@ -93,7 +85,7 @@ const fn len_u64(raw: u64) -> usize {
 
 #[cfg(test)]
 mod tests {
-    use super::{len_i32, len_i64, read_i32, read_i64, write_i32, write_i64};
+    use super::{len_i32, len_i64, split_i32, split_i64, write_i32, write_i64};
 
     /// Value and its minimal form, as Kafka's own encoder gives it.
     const INTS: &[(i32, &[u8])] = &[
@@ -129,14 +121,14 @@ mod tests {
             let mut out = Vec::new();
             write_i32(&mut out, *value);
             assert_eq!((out.as_slice(), len_i32(*value)), (*form, form.len()), "{value}");
-            assert_eq!(read_i32(&mut &**form), Some(*value));
-            assert_eq!(read_i64(&mut &**form), Some((*value).into()));
+            assert_eq!(split_i32(form), Some((*value, &[][..])));
+            assert_eq!(split_i64(form), Some(((*value).into(), &[][..])));
         }
         for (value, form) in LONGS {
             let mut out = Vec::new();
             write_i64(&mut out, *value);
             assert_eq!((out.as_slice(), len_i64(*value)), (*form, form.len()), "{value}");
-            assert_eq!(read_i64(&mut &**form), Some(*value));
+            assert_eq!(split_i64(form), Some((*value, &[][..])));
         }
     }
 
@@ -144,22 +136,22 @@ mod tests {
     fn cut_and_overlong_forms_are_refused() {
         for (_, form) in INTS.iter().copied() {
             for cut in 0..form.len() {
-                assert_eq!(read_i32(&mut &form[..cut]), None);
+                assert_eq!(split_i32(&form[..cut]), None);
             }
         }
         for form in [[0xff, 0xff, 0xff, 0xff, 0xff, 1], [0x80, 0x80, 0x80, 0x80, 0x80, 0]] {
-            assert_eq!(read_i32(&mut &form[..]), None);
+            assert_eq!(split_i32(&form), None);
         }
-        assert_eq!(read_i64(&mut &[0xff; 11][..]), None);
+        assert_eq!(split_i64(&[0xff; 11]), None);
     }
 
     #[test]
     fn long_forms_and_surplus_bits_are_accepted_as_kafka_does() {
-        assert_eq!(read_i32(&mut &[0xff, 0xff, 0xff, 0xff, 0x7f][..]), Some(i32::MIN));
-        assert_eq!(read_i32(&mut &[0xfe, 0xff, 0xff, 0xff, 0x1f][..]), Some(i32::MAX));
-        assert_eq!(read_i32(&mut &[0x80, 0][..]), Some(0));
-        let mut rest = &[0x80, 0x80, 0x80, 0, 7][..];
-        assert_eq!((read_i32(&mut rest), rest), (Some(0), &[7][..]));
+        let none = &[][..];
+        assert_eq!(split_i32(&[0xff, 0xff, 0xff, 0xff, 0x7f]), Some((i32::MIN, none)));
+        assert_eq!(split_i32(&[0xfe, 0xff, 0xff, 0xff, 0x1f]), Some((i32::MAX, none)));
+        assert_eq!(split_i32(&[0x80, 0]), Some((0, none)));
+        assert_eq!(split_i32(&[0x80, 0x80, 0x80, 0, 7]), Some((0, &[7][..])));
     }
 
     #[test]
@@ -169,7 +161,7 @@ mod tests {
                 let mut out = Vec::new();
                 write_i64(&mut out, value);
                 assert_eq!(out.len(), len_i64(value), "{value}");
-                assert_eq!(read_i64(&mut out.as_slice()), Some(value));
+                assert_eq!(split_i64(&out), Some((value, &[][..])));
             }
         }
     }

@@ -1,5 +1,6 @@
 //! What a leader refuses, what it changes, and what it leaves alone, beyond the cases of Kafka's validator.
 #![cfg(all(feature = "gzip", feature = "snappy", feature = "lz4", feature = "zstd"))]
+#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 use highwater_records::validate::{
     BatchFault, Depth, LeaderRules, Origin, RejectReason, RejectedRecord, TargetCodec, ValidateError, assign, validate,

@@ -1,5 +1,6 @@
 //! A payload that expands past the limit is refused, and costs no more memory than the limit.
 #![cfg(all(feature = "gzip", feature = "snappy", feature = "lz4", feature = "zstd"))]
+#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 use highwater_records::{
     BatchBuilder, BatchOptions, BatchView, Codec, DecompressLimit, LegacyBuilder, LegacyMagic, RecordError, RecordSet,

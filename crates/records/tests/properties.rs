@@ -1,5 +1,6 @@
 //! What holds of any records: they read back as written, changed bytes never panic, limits hold.
 #![cfg(all(feature = "gzip", feature = "snappy", feature = "lz4", feature = "zstd"))]
+#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 use highwater_records::fuzzing::{fuzz_batch, fuzz_legacy, fuzz_records, fuzz_validate};
 use highwater_records::{

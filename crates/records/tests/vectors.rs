@@ -4,6 +4,7 @@
 //! are: in the folder that `HIGHWATER_VECTORS` names or, without it, in `shared/vectors/public` beside any
 //! folder above this crate. Each file that is not there is skipped by name.
 #![cfg(all(feature = "json", feature = "gzip", feature = "snappy", feature = "lz4", feature = "zstd"))]
+#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 use std::collections::BTreeSet;
 use std::fs;
