@@ -52,6 +52,15 @@ pub struct Broker {
     metadata_lock: Option<LogDir>,
 }
 
+/// Counts of what peers did wrong; each of these ended a connection.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct BrokerStats {
+    /// Requests with an API key or a version that is not served.
+    pub unsupported_requests: u64,
+    /// Requests whose header or body could not be decoded.
+    pub malformed_requests: u64,
+}
+
 /// Why a broker did not start. Nothing is left running or locked.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
@@ -182,6 +191,16 @@ impl Broker {
     #[must_use]
     pub fn bootstrap(&self) -> String {
         self.local_addr().to_string()
+    }
+
+    /// What happened since the start that is counted rather than logged.
+    #[must_use]
+    pub fn stats(&self) -> BrokerStats {
+        let counters = &self.node.counters;
+        BrokerStats {
+            unsupported_requests: counters.unsupported_requests.value(),
+            malformed_requests: counters.malformed_requests.value(),
+        }
     }
 
     /// The failure that made the broker stop by itself, if one did.

@@ -15,7 +15,7 @@ pub mod session;
 mod storage;
 mod view;
 
-pub use broker::{Broker, StartError};
+pub use broker::{Broker, BrokerStats, StartError};
 pub use config::BrokerConfig;
 pub use lifecycle::BrokerError;
 pub use storage::StorageError;

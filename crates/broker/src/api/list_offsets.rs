@@ -31,7 +31,7 @@ pub(super) fn handle(cx: &mut Cx<'_>, request: &Request<'_>, out: &mut Out) -> R
                     } else {
                         look_up(cx, &topic.name, &asked, reader, request.version())
                     };
-                    response(&asked, answer)
+                    response(&asked, answer, request.version())
                 })
                 .collect(),
             name: topic.name,
@@ -118,13 +118,16 @@ fn look_up(
 fn response(
     asked: &ListOffsetsPartition<'_>,
     answer: Result<Option<TimestampAnswer>, ErrorCode>,
+    version: i16,
 ) -> ListOffsetsPartitionResponse<'static> {
     let mut response = ListOffsetsPartitionResponse { partition_index: asked.partition_index, ..Default::default() };
     match answer {
         Ok(Some(found)) => {
             response.offset = found.offset.to_wire();
             response.timestamp = found.timestamp.value();
-            response.leader_epoch = found.leader_epoch.map_or(-1, LeaderEpoch::to_wire);
+            if version >= VERSION_WITH_EPOCH {
+                response.leader_epoch = found.leader_epoch.map_or(-1, LeaderEpoch::to_wire);
+            }
         }
         // Offset and timestamp stay -1: nothing is that late.
         Ok(None) => {}
@@ -133,6 +136,7 @@ fn response(
     response
 }
 
+const VERSION_WITH_EPOCH: i16 = 4;
 const LATEST: i64 = -1;
 const EARLIEST: i64 = -2;
 const MAX_TIMESTAMP: i64 = -3;
