@@ -9,6 +9,8 @@ mod entry;
 mod epoch_cache;
 mod error;
 mod files;
+#[doc(hidden)]
+pub mod fuzzing;
 mod health;
 mod index;
 mod log;

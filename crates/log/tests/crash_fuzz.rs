@@ -55,8 +55,7 @@ impl World {
     }
 
     fn step(&mut self) {
-        let operation = self.random.below(100);
-        match operation {
+        match self.random.below(100) {
             0..55 => self.append(),
             55..63 => self.advance_high_watermark(),
             63..70 => self.flush(),
@@ -68,12 +67,6 @@ impl World {
             90..93 => self.close_and_reopen(),
             93..99 => self.crash(),
             _ => self.restart_at_a_later_offset(),
-        }
-        if std::env::var_os("TRACE").is_some() {
-            eprintln!(
-                "{operation}: {}..{} hw {} durable {}",
-                self.log_start, self.log_end, self.high_watermark, self.durable
-            );
         }
         self.check();
     }
@@ -189,13 +182,6 @@ impl World {
             high_watermark: offset(0),
             now: NOW,
         };
-        if std::env::var_os("TRACE").is_some() {
-            eprintln!(
-                "crash {loss:?} {options:?} {:?} {:?}",
-                files(&self.disk),
-                ranges(&self.batches.iter().map(|(_, _, bytes)| bytes.as_slice()).collect::<Vec<_>>().concat())
-            );
-        }
         self.log = open(&self.disk, self.config.clone(), options);
         let end = self.log.log_end().value();
         let mut synced = self.batches.iter().filter(|(_, last, _)| *last < self.durable);

@@ -33,22 +33,22 @@ impl OffsetCheckpoint {
     /// Reads the file; a missing one is empty.
     pub(crate) fn read(&self, disk: &dyn Disk) -> Result<PartitionOffsets, LogError> {
         let Some(bytes) = read_small_file(disk, &self.path)? else { return Ok(PartitionOffsets::new()) };
-        parse(&bytes).map_err(|reason| LogError::Malformed { path: self.path.clone(), reason })
+        parse_offsets(&bytes).map_err(|reason| LogError::Malformed { path: self.path.clone(), reason })
     }
 
     /// Replaces the file, durably.
     pub(crate) fn write(&self, disk: &dyn Disk, offsets: &PartitionOffsets) -> Result<(), LogError> {
-        replace_file(disk, &self.path, format(offsets).as_bytes())
+        replace_file(disk, &self.path, format_offsets(offsets).as_bytes())
     }
 }
 
 /// Parses the file's bytes.
-pub(crate) fn parse(bytes: &[u8]) -> Result<PartitionOffsets, String> {
+pub(crate) fn parse_offsets(bytes: &[u8]) -> Result<PartitionOffsets, String> {
     Ok(parse_table(bytes, parse_line)?.into_iter().collect())
 }
 
 /// Writes the file's bytes.
-pub(crate) fn format(offsets: &PartitionOffsets) -> String {
+pub(crate) fn format_offsets(offsets: &PartitionOffsets) -> String {
     format_table(offsets.iter().map(|(key, offset)| format!("{} {} {offset}", key.topic, key.partition)))
 }
 
@@ -68,7 +68,7 @@ mod tests {
     proptest! {
         #[test]
         fn any_bytes_are_parsed_or_refused(bytes in proptest::collection::vec(any::<u8>(), 0..200)) {
-            let _ = parse(&bytes);
+            let _ = parse_offsets(&bytes);
         }
 
         #[test]
@@ -82,16 +82,16 @@ mod tests {
                     (TopicPartition::new(topic, PartitionIndex::new(*partition)), Offset::new(*offset))
                 })
                 .collect();
-            prop_assert_eq!(parse(format(&offsets).as_bytes()), Ok(offsets));
+            prop_assert_eq!(parse_offsets(format_offsets(&offsets).as_bytes()), Ok(offsets));
         }
     }
 
     #[test]
     fn runs_of_blanks_separate_and_missing_words_do_not_parse() {
-        let parsed = parse(b"0\n1\n a.b_c-d \t 12   9007199254740993\n").unwrap();
-        assert_eq!(format(&parsed), "0\n1\na.b_c-d 12 9007199254740993\n");
+        let parsed = parse_offsets(b"0\n1\n a.b_c-d \t 12   9007199254740993\n").unwrap();
+        assert_eq!(format_offsets(&parsed), "0\n1\na.b_c-d 12 9007199254740993\n");
         for line in ["a 0", "a 0 1 2", "a -1 0", "a 0 -1", "a x 0", "a/b 0 0"] {
-            assert!(parse(format!("0\n1\n{line}\n").as_bytes()).is_err(), "{line}");
+            assert!(parse_offsets(format!("0\n1\n{line}\n").as_bytes()).is_err(), "{line}");
         }
     }
 }

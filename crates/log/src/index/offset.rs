@@ -72,9 +72,9 @@ impl OffsetIndex {
         Ok(())
     }
 
-    /// Position of the last entry, 0 if there is none.
-    pub(crate) fn last_position(&self) -> Result<u64, LogError> {
-        Ok(self.0.last()?.map_or(0, |entry| u64::from(entry.position)))
+    /// The last entry: an offset and the position of the batch that ends with it.
+    pub(crate) fn last(&self) -> Result<Option<(Offset, u64)>, LogError> {
+        Ok(self.0.last()?.map(|entry| (self.offset(entry), u64::from(entry.position))))
     }
 
     pub(crate) fn clear(&mut self) {
@@ -92,10 +92,14 @@ impl OffsetIndex {
     pub(crate) fn entries(&self) -> Result<Vec<(Offset, u32)>, LogError> {
         let entry = |index| {
             let entry = self.0.get(index)?;
-            let offset = self.0.base().checked_plus(u64::from(entry.relative)).unwrap_or(Offset::MAX);
-            Ok((offset, entry.position))
+            Ok((self.offset(entry), entry.position))
         };
         (0..self.0.len()).map(entry).collect()
+    }
+
+    /// Damaged entries of logs near the last possible offset are held there.
+    fn offset(&self, entry: OffsetEntry) -> Offset {
+        self.0.base().checked_plus(u64::from(entry.relative)).unwrap_or(Offset::MAX)
     }
 
     fn relative(&self, offset: Offset) -> Result<u32, LogError> {

@@ -243,7 +243,7 @@ impl Log {
     /// Cuts what follows the last whole entry, before anything is written behind it.
     ///
     /// A log that was closed in order is opened without looking, and Kafka leaves such bytes where they are.
-    fn cut_torn_tail(&mut self) -> Result<(), LogError> {
+    pub(super) fn cut_torn_tail(&mut self) -> Result<(), LogError> {
         match self.torn_at.take() {
             Some(end) => self.segments.active_mut().truncate_bytes(end),
             None => Ok(()),

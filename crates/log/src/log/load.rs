@@ -177,7 +177,13 @@ impl Loader {
     /// Makes sure that there is a segment, and that the log does not end below its start.
     fn settle_end(&mut self) -> Result<(Offset, Option<u64>), LogError> {
         let log_start = self.options.log_start;
-        if let Some(active) = self.segments.last() {
+        if let Some(last) = self.segments.len().checked_sub(1) {
+            if let Err(LogError::Corrupt { what, path, position }) = self.segments[last].end() {
+                // Closed in order, they say, but its files contradict each other.
+                tracing::warn!(path = %path.display(), what, position, "recovering a segment that was closed in order");
+                self.recover_segment(last)?;
+            }
+            let active = &self.segments[last];
             let (next_offset, end) = active.end()?;
             if log_start <= next_offset {
                 return Ok((next_offset, (end < active.size()).then_some(end)));

@@ -36,6 +36,8 @@ impl Log {
     /// [`LogError::Io`], [`LogError::Poisoned`].
     pub fn roll(&mut self, now: TimestampMs) -> Result<(), LogError> {
         self.check_open()?;
+        let cut = self.cut_torn_tail();
+        self.health.watch(cut)?;
         if self.segments.active().size() == 0 && self.segments.active().base() == self.log_end {
             return Ok(());
         }
@@ -72,6 +74,7 @@ impl Log {
 
     /// Closes the active segment and begins another at `base`.
     pub(super) fn roll_to(&mut self, base: Offset, now: TimestampMs) -> Result<(), LogError> {
+        self.cut_torn_tail()?;
         let active = self.segments.active_mut();
         assert!(active.base() <= base, "a segment begins behind those before it");
         if active.base() == base {

@@ -35,6 +35,7 @@ impl Log {
 
     fn truncate_inside(&mut self, to: Offset, now: TimestampMs) -> Result<(), LogError> {
         self.truncations += 1;
+        self.cut_torn_tail()?;
         let kept = self.segments.floor(to) + 1;
         let removed = self.segments.split_off(kept);
         self.deletions.remove_segments(&self.place, &mut self.snapshots, &removed, now)?;
@@ -77,6 +78,7 @@ impl Log {
 
     fn restart_at(&mut self, at: Offset, log_start: Offset, now: TimestampMs) -> Result<(), LogError> {
         self.truncations += 1;
+        self.torn_at = None;
         // The new segment is made before the old ones go, unless its names are still taken.
         let is_taken = self.segments.iter().any(|segment| segment.base() == at);
         let early = if is_taken { None } else { Some(Segment::create(&self.place, at, now)?) };

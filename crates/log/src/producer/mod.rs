@@ -5,5 +5,5 @@ mod snapshot;
 mod state;
 
 pub use entry::{ProducerSummary, SequenceRange};
-pub(crate) use snapshot::{format_snapshot, read_snapshot};
+pub(crate) use snapshot::{format_snapshot, parse_snapshot, read_snapshot};
 pub(crate) use state::{ProducerCheck, Producers, Source};

@@ -174,11 +174,22 @@ impl Segment {
     }
 
     /// The offset after the last entry, and the position there.
+    ///
+    /// Trusts the index for where to begin, but notices if that and the entries do not belong together.
     pub(crate) fn end(&self) -> Result<(Offset, u64), LogError> {
+        let indexed = self.offset_index.last()?;
+        let (_, start) = indexed.unwrap_or((self.base, 0));
         let mut next = self.base;
-        let mut scan = self.scan(self.offset_index.last_position()?.min(self.size));
+        let mut scan = self.scan(start);
         for entry in scan.by_ref() {
-            next = entry?.1.next_offset();
+            let (position, info) = entry?;
+            if info.last < next {
+                return Err(LogError::corrupt("order of offsets", &self.path, position));
+            }
+            next = info.next_offset();
+        }
+        if indexed.is_some_and(|(offset, _)| next <= offset) {
+            return Err(LogError::corrupt("offset index (entry without a batch)", &self.path, start));
         }
         Ok((next, scan.position()))
     }
@@ -290,6 +301,7 @@ impl Segment {
 
     /// Cuts the log file at `size`, durably: bytes that come back after a crash would contradict later ones.
     pub(crate) fn truncate_bytes(&mut self, size: u64) -> Result<(), LogError> {
+        assert!(size <= self.size, "cutting does not extend a file");
         if size == self.size {
             return Ok(());
         }
