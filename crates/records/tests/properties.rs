@@ -85,8 +85,6 @@ fn write(options: BatchOptions, records: &[OwnedRecord]) -> Vec<u8> {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 200, ..ProptestConfig::default() })]
-
     #[test]
     fn batches_read_back(options in options(), records in vec(record(), 1..20)) {
         let bytes = write(options, &records);
