@@ -78,7 +78,7 @@ impl<T> FromIterator<T> for Array<'_, T> {
 
 impl<'a, T: Element<'a> + PartialEq> PartialEq for Array<'a, T> {
     fn eq(&self, other: &Self) -> bool {
-        self.len() == other.len() && self.iter().eq(other.iter())
+        self.len() == other.len() && (self.is_empty() || self.iter().eq(other.iter()))
     }
 }
 

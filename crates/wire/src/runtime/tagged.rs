@@ -147,7 +147,7 @@ impl<'a> FromIterator<(u32, Cow<'a, [u8]>)> for TaggedFields<'a> {
 
 impl PartialEq for TaggedFields<'_> {
     fn eq(&self, other: &Self) -> bool {
-        self.len() == other.len() && self.iter().eq(other.iter())
+        self.len() == other.len() && (self.is_empty() || self.iter().eq(other.iter()))
     }
 }
 
