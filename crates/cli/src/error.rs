@@ -1,0 +1,120 @@
+//! Errors as a user reads them.
+
+use std::error::Error;
+use std::fmt;
+use std::io::{self, Write};
+use std::iter;
+use std::process::ExitCode;
+
+use highwater_broker::{StartError, StorageError};
+use highwater_log::LogError;
+
+/// Why a command did not do what it was asked to: what went wrong, why, and what to try.
+#[derive(Debug)]
+pub(crate) struct CliError {
+    kind: Kind,
+    what: String,
+    why: String,
+    hint: Option<String>,
+}
+
+/// Which exit code an error gets. `clap` ends the process with 2 for bad usage by itself.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Kind {
+    /// The operation failed: 1.
+    Failed,
+    /// What was named does not exist: 3.
+    NotFound,
+    /// Something else holds what is needed: 7.
+    Conflict,
+}
+
+impl CliError {
+    /// An error with its cause in words.
+    pub(crate) fn new(kind: Kind, what: impl Into<String>, why: impl Into<String>) -> Self {
+        Self { kind, what: what.into(), why: why.into(), hint: None }
+    }
+
+    /// An operation that failed because of `cause`, whose own causes are told in the same line, decide on the exit
+    /// code, and suggest what to try.
+    pub(crate) fn caused(what: impl Into<String>, cause: &(dyn Error + 'static)) -> Self {
+        let (kind, hint) = iter::successors(Some(cause), |&cause| cause.source())
+            .find_map(remedy)
+            .map_or((Kind::Failed, None), |(kind, hint)| (kind, Some(hint.to_owned())));
+        Self { kind, what: what.into(), why: chain(cause), hint }
+    }
+
+    /// Adds what the user may try next, unless the cause has already suggested something.
+    #[must_use]
+    pub(crate) fn hint(mut self, hint: impl Into<String>) -> Self {
+        self.hint.get_or_insert_with(|| hint.into());
+        self
+    }
+
+    /// Writes the error to standard error and gives the exit code.
+    pub(crate) fn report(&self) -> ExitCode {
+        // If standard error is closed there is nobody to tell; the exit code still says it.
+        let _ = write!(io::stderr(), "{self}");
+        ExitCode::from(match self.kind {
+            Kind::Failed => 1,
+            Kind::NotFound => 3,
+            Kind::Conflict => 7,
+        })
+    }
+}
+
+impl fmt::Display for CliError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        writeln!(f, "error: {}", self.what)?;
+        writeln!(f, "  why: {}", self.why)?;
+        match &self.hint {
+            Some(hint) => writeln!(f, "  try: {hint}"),
+            None => Ok(()),
+        }
+    }
+}
+
+/// What kind of error a cause makes, and what the user may try, if that can be told.
+fn remedy(cause: &(dyn Error + 'static)) -> Option<(Kind, &'static str)> {
+    if let Some(StartError::Storage(StorageError::Log(LogError::Locked { .. }))) = cause.downcast_ref() {
+        return Some((Kind::Conflict, "stop the other process that uses the directory, or give another one"));
+    }
+    match cause.downcast_ref::<io::Error>()?.kind() {
+        io::ErrorKind::AddrInUse => {
+            Some((Kind::Conflict, "stop what listens there, or give another port (0 takes a free one)"))
+        }
+        io::ErrorKind::NotFound => Some((Kind::NotFound, "give the path of something that exists")),
+        io::ErrorKind::PermissionDenied => Some((Kind::Failed, "give a path or a port that this user may use")),
+        io::ErrorKind::StorageFull => Some((Kind::Failed, "free some space, or give a directory on another disk")),
+        _ => None,
+    }
+}
+
+/// An error and all its causes, in one line.
+fn chain(error: &dyn Error) -> String {
+    let mut text = error.to_string();
+    let mut source = error.source();
+    while let Some(cause) = source {
+        let cause_text = cause.to_string();
+        // Some errors already tell their cause.
+        if !text.ends_with(&cause_text) {
+            text.push_str(": ");
+            text.push_str(&cause_text);
+        }
+        source = cause.source();
+    }
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_error_says_what_why_and_what_to_try() {
+        let cause = io::Error::from(io::ErrorKind::NotFound);
+        let error = CliError::caused("cannot read a.log", &cause).hint("give another path");
+        assert_eq!(error.to_string(), format!("error: cannot read a.log\n  why: {cause}\n  try: give another path\n"));
+        assert_eq!(error.kind, Kind::NotFound);
+    }
+}

@@ -1,0 +1,56 @@
+//! `highwater server`.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use clap::Args;
+use highwater_broker::BrokerConfig;
+use highwater_broker::config::{kafka_environment, parse_properties};
+
+use crate::error::CliError;
+use crate::{logging, serving};
+
+/// Arguments of `highwater server`.
+#[derive(Args, Debug)]
+pub(crate) struct Server {
+    /// Kafka's server.properties; `KAFKA_*` environment variables and --set win over it.
+    #[arg(long, value_name = "FILE")]
+    config: Option<PathBuf>,
+    /// One setting, as in the file; may be given several times.
+    #[arg(long, value_name = "KEY=VALUE", value_parser = setting)]
+    set: Vec<(String, String)>,
+}
+
+impl Server {
+    /// Runs the node until a signal comes.
+    pub(crate) fn run(self) -> Result<(), CliError> {
+        logging::start();
+        let mut settings = match &self.config {
+            Some(file) => read(file)?,
+            None => BTreeMap::new(),
+        };
+        let variables =
+            std::env::vars_os().filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)));
+        settings.extend(kafka_environment(variables).properties);
+        settings.extend(self.set);
+        let config = BrokerConfig::new(settings).map_err(|error| {
+            CliError::caused("the configuration cannot be used", &error)
+                .hint("correct the setting where it stands, or override it with --set KEY=VALUE")
+        })?;
+        serving::run(&config, "cannot start the node")
+    }
+}
+
+fn read(file: &Path) -> Result<BTreeMap<String, String>, CliError> {
+    let path = file.display();
+    let text = fs::read_to_string(file).map_err(|error| CliError::caused(format!("cannot read {path}"), &error))?;
+    parse_properties(&text).map_err(|error| CliError::caused(format!("{path} is no properties file"), &error))
+}
+
+fn setting(text: &str) -> Result<(String, String), String> {
+    match text.split_once('=') {
+        Some((name, value)) if !name.trim().is_empty() => Ok((name.trim().to_owned(), value.trim().to_owned())),
+        _ => Err("not of the form KEY=VALUE".into()),
+    }
+}

@@ -1,0 +1,57 @@
+//! The real binary as a child process.
+
+use std::io::{BufRead, BufReader, Read};
+use std::net::SocketAddr;
+use std::path::Path;
+use std::process::{Child, ChildStdout, Command, Output, Stdio};
+
+/// Runs `highwater` to its end.
+pub(crate) fn highwater(arguments: &[&str]) -> Output {
+    Command::new(env!("CARGO_BIN_EXE_highwater")).args(arguments).output().expect("the binary runs")
+}
+
+/// A running broker. Dropping it kills it.
+pub(crate) struct Running {
+    child: Child,
+    stdout: BufReader<ChildStdout>,
+    /// Where it says it listens.
+    pub(crate) address: SocketAddr,
+}
+
+impl Running {
+    /// Starts `highwater dev` on a free port, with its temporary files under `temporary`.
+    pub(crate) fn dev(arguments: &[&str], temporary: &Path) -> Self {
+        let mut child = Command::new(env!("CARGO_BIN_EXE_highwater"))
+            .args(["dev", "--port", "0"])
+            .args(arguments)
+            .env("TMPDIR", temporary)
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .spawn()
+            .expect("the binary runs");
+        let mut stdout = BufReader::new(child.stdout.take().expect("standard output is a pipe"));
+        let mut line = String::new();
+        stdout.read_line(&mut line).expect("standard output is readable");
+        let address = line.strip_prefix("ready ").map(str::trim_end).unwrap_or_else(|| panic!("it said {line:?}"));
+        let address = address.parse().expect("an address");
+        Self { child, stdout, address }
+    }
+
+    /// Sends a signal by its name, waits for the end, and returns the exit code and what else was printed.
+    pub(crate) fn end(mut self, signal: &str) -> (Option<i32>, String) {
+        let sent = Command::new("kill").args([&format!("-{signal}"), &self.child.id().to_string()]).status();
+        assert!(sent.expect("kill runs").success());
+        let status = self.child.wait().expect("it can be waited for");
+        let mut rest = String::new();
+        self.stdout.read_to_string(&mut rest).expect("standard output is readable");
+        (status.code(), rest)
+    }
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        // It may have ended already.
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
