@@ -296,9 +296,11 @@ mod tests {
         let unknown = fields(&[(1, b"")]);
         let mut tags = unknown.start(&mut writer, 1).unwrap();
         assert_eq!(tags.write(&mut writer, 1, &0_i8, V), Err(EncodeError::TagConflict(1)));
-        let bytes = [2, 5, 0, 4, 0];
-        let error = TaggedFields::read(&mut Reader::new(&bytes)).unwrap_err();
-        assert_eq!(error, DecodeError::TagOrder { previous: 5, tag: 4 });
+        for tag in [4, 5] {
+            let bytes = [2, 5, 0, tag, 0];
+            let error = TaggedFields::read(&mut Reader::new(&bytes)).unwrap_err();
+            assert_eq!(error, DecodeError::TagOrder { previous: 5, tag: tag.into() });
+        }
     }
 
     #[test]
