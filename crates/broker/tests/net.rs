@@ -508,6 +508,24 @@ fn slow_readers_of_files_get_every_byte() {
 }
 
 #[test]
+fn slow_readers_of_small_slices_get_every_byte() {
+    let running = start();
+    let mut stream = running.connect();
+    // Enough that the socket fills many times, and then in the middle of a slice that is copied.
+    let length = |index: usize| 50_000 + index;
+    let requests: Vec<u8> = (0..600).flat_map(|index| frame(&file_slice(index, length(index)))).collect();
+    stream.write_all(&requests).unwrap();
+    for index in 0..600 {
+        let body = receive(&mut stream);
+        assert_eq!(body.len(), length(index) + 3, "slice {index}");
+        assert!(
+            body[..length(index)].iter().enumerate().all(|(at, &byte)| byte == file_byte(index + at)),
+            "slice {index}"
+        );
+    }
+}
+
+#[test]
 fn a_full_receive_budget_slows_clients_but_stops_none() {
     let config = ServerConfig { receive_bytes_max: 100_000, ..ServerConfig::default() };
     let running = start_with(1, config);
