@@ -19,7 +19,7 @@ mod producer;
 mod segment;
 
 pub use config::{CheckedLogConfig, CleanupPolicy, ConfigError, LogConfig};
-pub use dir::{DirOptions, LogDir, OpenedDir, OpenedLog};
+pub use dir::{DirOptions, LockedDir, LogDir, OpenedDir, OpenedLog};
 pub use disk::{
     CrashLoss, Disk, DiskCall, DiskFile, DiskLock, Entry as DirEntry, FileFacts, FileHandle, MemDisk, OpenMode,
     RealDisk,

@@ -7,7 +7,8 @@ mod support;
 use std::path::Path;
 
 use highwater_log::{
-    CheckedLogConfig, DirOptions, Disk, LogDir, LogError, MemDisk, MetaProperties, OpenedDir, RealDisk,
+    CheckedLogConfig, DirOptions, Disk, DiskCall, LogDir, LogError, MemDisk, MetaProperties, OpenOptions, OpenedDir,
+    RealDisk,
 };
 use highwater_types::{BrokerEpoch, DirectoryId, NodeId, PartitionIndex, TopicId, TopicName, TopicPartition, Uuid};
 use support::*;
@@ -97,6 +98,25 @@ fn a_directory_is_opened_once_at_a_time() {
     assert!(matches!(open_dir(&disk), Err(LogError::Locked { .. })));
     drop(held);
     open_dir(&disk).unwrap();
+}
+
+#[test]
+fn the_metadata_log_is_opened_ahead_and_shares_the_fate_of_the_others() {
+    let disk = MemDisk::new();
+    let (dir, logs) = filled(&disk);
+    dir.close_clean(logs, None, NOW).unwrap();
+    let locked = LogDir::lock(disk.shared(), Path::new(PATH)).unwrap();
+    assert!(matches!(open_dir(&disk), Err(LogError::Locked { .. })));
+    assert!(locked.was_clean());
+    let metadata = partition("__cluster_metadata", 0);
+    let mut log = locked.open_log(&metadata, CheckedLogConfig::default(), OpenOptions::unclean(NOW)).unwrap();
+    append(&mut log, &batch(1, 10)).unwrap();
+    let options = DirOptions { recovery_threads: 1, now: NOW };
+    let opened = locked.load(options, &|_| CheckedLogConfig::default()).unwrap();
+    assert_eq!(opened.logs.len(), 2, "the metadata log is not among them");
+    disk.fail_after(DiskCall::Sync, 0);
+    log.flush().unwrap_err();
+    assert!(opened.dir.is_offline());
 }
 
 #[test]

@@ -8,7 +8,7 @@ use std::sync::Arc;
 use highwater_types::{BrokerEpoch, TimestampMs, TopicId, TopicPartition, Uuid};
 use parking_lot::Mutex;
 
-pub use open::{DirOptions, OpenedDir, OpenedLog};
+pub use open::{DirOptions, LockedDir, OpenedDir, OpenedLog};
 
 use crate::config::CheckedLogConfig;
 use crate::disk::{Disk, DiskLock};

@@ -71,35 +71,102 @@ impl LogDir {
         options: DirOptions,
         config_of: &(dyn Fn(&TopicPartition) -> CheckedLogConfig + Sync),
     ) -> Result<OpenedDir, LogError> {
+        Self::lock(disk, path)?.load(options, config_of)
+    }
+
+    /// The first half of [`open`](Self::open), for owners who need something of the directory before they know how
+    /// its partitions are stored: takes the lock, reads whom the directory belongs to, and takes the clean marker.
+    ///
+    /// # Errors
+    ///
+    /// [`LogError::Locked`], [`LogError::Malformed`], [`LogError::Io`].
+    pub fn lock(disk: Arc<dyn Disk>, path: &Path) -> Result<LockedDir, LogError> {
         disk.create_dir_all(path).map_err(LogError::io("create", path))?;
         let lock_path = path.join(".lock");
         let lock = disk.lock(&lock_path).map_err(|error| match error.kind() {
             io::ErrorKind::WouldBlock => LogError::Locked { path: lock_path.clone() },
             _ => LogError::io("lock", &lock_path)(error),
         })?;
-        let meta = MetaProperties::read(&*disk, path)?;
-        let clean_marker = CleanMarker::take(&*disk, path)?;
-        let checkpoints = Checkpoints::read(&*disk, path)?;
-        let mut deletions = DeletionQueue::default();
+        let dir = Self {
+            meta: MetaProperties::read(&*disk, path)?,
+            clean_marker: CleanMarker::take(&*disk, path)?,
+            disk,
+            path: path.to_owned(),
+            health: DirHealth::default(),
+            deletions: DeletionQueue::default(),
+            checkpoint_lock: Mutex::new(()),
+            _lock: lock,
+        };
+        Ok(LockedDir { dir })
+    }
+}
+
+/// A directory that is locked but whose logs are not opened yet: what [`LogDir::lock`] gives.
+#[derive(Debug)]
+pub struct LockedDir {
+    dir: LogDir,
+}
+
+impl LockedDir {
+    /// The directory.
+    #[must_use]
+    pub fn path(&self) -> &Path {
+        self.dir.path()
+    }
+
+    /// Whom it belongs to; `None` if it has not been [formatted](LogDir::format).
+    #[must_use]
+    pub fn meta(&self) -> Option<&MetaProperties> {
+        self.dir.meta()
+    }
+
+    /// Whether all logs had been closed in order.
+    #[must_use]
+    pub fn was_clean(&self) -> bool {
+        self.dir.was_clean()
+    }
+
+    /// Opens one log ahead of the others, creating it if there is none: that of `__cluster_metadata`, which
+    /// [`load`](Self::load) leaves out. It shares the directory's fate like any other.
+    ///
+    /// # Errors
+    ///
+    /// As [`Log::open`].
+    pub fn open_log(
+        &self,
+        partition: &TopicPartition,
+        config: CheckedLogConfig,
+        options: OpenOptions,
+    ) -> Result<Log, LogError> {
+        let path = self.dir.path.join(partition.to_string());
+        Log::open_in(Arc::clone(&self.dir.disk), &path, config, options, &self.dir.health)
+    }
+
+    /// Opens all logs but that of `__cluster_metadata`: the second half of [`LogDir::open`].
+    ///
+    /// # Errors
+    ///
+    /// As [`LogDir::open`].
+    pub fn load(
+        self,
+        options: DirOptions,
+        config_of: &(dyn Fn(&TopicPartition) -> CheckedLogConfig + Sync),
+    ) -> Result<OpenedDir, LogError> {
+        let mut dir = self.dir;
         let mut partitions = Vec::new();
-        for (name, found) in list_directories(&*disk, path)? {
+        for (name, found) in list_directories(&*dir.disk, &dir.path)? {
             match found {
                 DirName::Partition(partition) => partitions.push(partition),
                 // Its delay was over when the process that renamed it ended.
-                DirName::Deleted => deletions.push(options.now, path.join(name)),
+                DirName::Deleted => dir.deletions.push(options.now, dir.path.join(name)),
                 DirName::Stray | DirName::Future => {
                     tracing::warn!(directory = name, "leaving a directory alone that no partition uses");
                 }
-                DirName::Other => return Err(LogError::UnknownDirectory { path: path.join(name) }),
+                DirName::Other => return Err(LogError::UnknownDirectory { path: dir.path.join(name) }),
             }
         }
-        let health = DirHealth::default();
-        let opener = Opener { disk: &disk, path, checkpoints, is_clean: clean_marker.is_some(), options, health };
-        let logs = opener.open_all(&partitions, config_of)?;
-        let health = opener.health;
-        let checkpoint_lock = Mutex::new(());
-        let path = path.to_owned();
-        let dir = Self { disk, path, meta, clean_marker, health, deletions, checkpoint_lock, _lock: lock };
+        let checkpoints = Checkpoints::read(&*dir.disk, &dir.path)?;
+        let logs = Opener { dir: &dir, checkpoints, options }.open_all(&partitions, config_of)?;
         Ok(OpenedDir { dir, logs })
     }
 }
@@ -151,12 +218,9 @@ impl Checkpoints {
 
 /// Opens the logs of a directory, several at a time.
 struct Opener<'a> {
-    disk: &'a Arc<dyn Disk>,
-    path: &'a Path,
+    dir: &'a LogDir,
     checkpoints: Checkpoints,
-    is_clean: bool,
     options: DirOptions,
-    health: DirHealth,
 }
 
 impl Opener<'_> {
@@ -188,17 +252,17 @@ impl Opener<'_> {
     }
 
     fn open_log(&self, partition: &TopicPartition, config: CheckedLogConfig) -> Result<OpenedLog, LogError> {
-        let path = self.path.join(partition.to_string());
-        let topic_id = PartitionMetadata::read(&**self.disk, &path)?.map(|metadata| metadata.topic_id);
+        let path = self.dir.path.join(partition.to_string());
+        let topic_id = PartitionMetadata::read(&*self.dir.disk, &path)?.map(|metadata| metadata.topic_id);
         let find = |offsets: &PartitionOffsets| offsets.get(partition).copied().unwrap_or(Offset::ZERO);
         let options = OpenOptions {
-            clean: self.is_clean,
+            clean: self.dir.was_clean(),
             recovery_point: find(&self.checkpoints.recovery_points),
             log_start: find(&self.checkpoints.log_starts),
             high_watermark: find(&self.checkpoints.high_watermarks),
             now: self.options.now,
         };
-        let log = Log::open_in(Arc::clone(self.disk), &path, config, options, &self.health)?;
+        let log = Log::open_in(Arc::clone(&self.dir.disk), &path, config, options, &self.dir.health)?;
         Ok(OpenedLog { topic_partition: partition.clone(), topic_id, log })
     }
 }
