@@ -186,12 +186,25 @@ impl World {
         let end = self.log.log_end().value();
         let mut synced = self.batches.iter().filter(|(_, last, _)| *last < self.durable);
         assert!(synced.all(|(_, last, _)| *last < end), "the log ends at {end}, but {} is synced", self.durable);
-        self.batches.retain(|(_, last, _)| *last < end);
+        self.forget_holes();
         self.follow_log_end();
         // Records below the start may come back until a checkpoint holds it.
         self.log_start = self.log.log_start().value();
         self.high_watermark = self.log.high_watermark().value();
         self.durable = self.durable.min(self.log_end);
+    }
+
+    /// A crash may cost an unsynced segment its last batches exactly while a later one keeps its own. As offsets may
+    /// have gaps, that does not show, here as in Kafka. It never concerns what was synced.
+    fn forget_holes(&mut self) {
+        let kept = ranges(&read_all(&self.log, self.log.log_start()));
+        let start = self.log.log_start().value();
+        let durable = self.durable;
+        self.batches.retain(|(base, last, _)| {
+            *last < durable
+                || *last < start
+                || kept.binary_search_by_key(base, |(base, _)| base.cast_unsigned()).is_ok()
+        });
     }
 
     /// A log that is opened again ends with its last batch, whatever was truncated behind it.

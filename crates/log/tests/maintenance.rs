@@ -34,6 +34,31 @@ fn a_read_ends_at_its_bound_and_its_segment() {
 }
 
 #[test]
+fn an_index_entry_is_due_after_more_than_the_interval() {
+    let one = batch(1, 100);
+    let size = u32::try_from(one.len()).unwrap();
+    for (interval, entries) in [(2 * size, 1), (2 * size - 1, 2)] {
+        let (_disk, mut log) = new_log(LogConfig { index_interval_bytes: interval, ..small_segments(10_000) });
+        for _ in 0..5 {
+            append(&mut log, &one).unwrap();
+        }
+        assert_eq!(log.describe().unwrap().segments[0].offset_index.len(), entries, "{interval}");
+    }
+}
+
+#[test]
+fn snapshots_at_or_below_the_log_start_are_not_used() {
+    let (disk, mut log) = new_log(LogConfig::default());
+    append(&mut log, &produced(1, 0, 0, 2)).unwrap();
+    log.roll(NOW).unwrap();
+    append(&mut log, &produced(2, 0, 0, 2)).unwrap();
+    drop(log);
+    let options = OpenOptions { recovery_point: offset(4), log_start: offset(2), ..OpenOptions::unclean(NOW) };
+    let log = open(&disk, LogConfig::default(), options);
+    assert_eq!(log.producers().map(|p| p.producer_id.value()).collect::<Vec<_>>(), [2]);
+}
+
+#[test]
 fn readers_keep_their_slice_while_the_log_goes_on() {
     let (disk, mut log) = new_log(LogConfig { retention_bytes: Some(0), ..small_segments(500) });
     append(&mut log, &batch(1, 300)).unwrap();

@@ -114,9 +114,12 @@ pub(crate) fn path(name: &str) -> std::path::PathBuf {
     Path::new(DIR).join(name)
 }
 
-/// Runs `body` for the seeds of `range`, or the one in `SEED`, and names the seed of a failure.
+/// Runs `body` for the seeds of `range`, for as many as `SEEDS` says, or the one in `SEED`, and names the seed of a
+/// failure.
 pub(crate) fn for_seeds(test: &str, range: std::ops::Range<u64>, body: impl Fn(u64) + std::panic::RefUnwindSafe) {
     let fixed: Option<u64> = std::env::var("SEED").ok().map(|seed| seed.parse().unwrap());
+    let count: Option<u64> = std::env::var("SEEDS").ok().map(|count| count.parse().unwrap());
+    let range = range.start..count.unwrap_or(range.end);
     for seed in fixed.map_or(range, |seed| seed..seed + 1) {
         let run = std::panic::catch_unwind(|| body(seed));
         assert!(run.is_ok(), "failed; replay with SEED={seed} cargo test -p highwater-log {test}");

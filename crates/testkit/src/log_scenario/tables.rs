@@ -21,7 +21,8 @@ pub(super) fn check_reads(report: &mut Report, log: &Log, table: &Value) -> Resu
         let max_bytes = row["max_length"].as_u64().and_then(|n| u32::try_from(n).ok()).ok_or("a read without limit")?;
         let mut actual = row.clone();
         let fields = actual.as_object_mut().ok_or("a read that is not an object")?;
-        fields.retain(|name, _| ["start_offset", "max_length", "min_one_message", "isolation"].contains(&name.as_str()));
+        fields
+            .retain(|name, _| ["start_offset", "max_length", "min_one_message", "isolation"].contains(&name.as_str()));
         match log.read(start, max_bytes, row["min_one_message"] == true, bound) {
             Ok(slice) => {
                 fields.insert("returned_offset".to_owned(), json!(slice.offset.value()));
@@ -71,7 +72,8 @@ pub(super) fn check_timestamps(report: &mut Report, name: &str, log: &Log, table
 /// Compares every row of `end-offset-for-epoch.json`.
 pub(super) fn check_epochs(report: &mut Report, log: &Log, table: &Value) -> Result<(), String> {
     for (index, row) in rows(table)?.iter().enumerate() {
-        let raw = row["requested_epoch"].as_i64().and_then(|n| i32::try_from(n).ok()).ok_or("a row without an epoch")?;
+        let raw =
+            row["requested_epoch"].as_i64().and_then(|n| i32::try_from(n).ok()).ok_or("a row without an epoch")?;
         let answer = LeaderEpoch::from_wire(raw).and_then(|epoch| log.epochs().end_offset_for(epoch, log.log_end()));
         let actual = match answer {
             Some((epoch, end)) => {

@@ -7,11 +7,11 @@ use highwater_log::{AppendError, AppendInfo, AppendOrigin, AppendSet, Log, OpenO
 use highwater_types::{LeaderEpoch, Offset, TimestampMs};
 use tempfile::TempDir;
 
+use super::Report;
 use super::compare::{compare_files, compare_json};
 use super::scenario::{Scenario, Step};
 use super::state::state_json;
 use super::tables::{check_epochs, check_reads, check_timestamps, rows};
-use super::Report;
 
 /// A scenario that is being replayed.
 pub(super) struct World {
