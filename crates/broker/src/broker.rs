@@ -8,11 +8,12 @@ use std::thread::JoinHandle;
 use std::time::Duration;
 
 use crossbeam_channel::{Receiver, RecvTimeoutError, Sender, bounded};
-use highwater_log::{Log, LogDir};
+use highwater_log::{CheckedLogConfig, DirOptions, Log, LogConfig, LogDir};
 use highwater_metadata::{
-    BrokerRegistration, Controller, ControllerConfig, Endpoint, FeatureRange, MetadataQuorum, StaticConfig, features,
+    BrokerRegistration, ConfigResolver, Controller, ControllerConfig, Endpoint, FeatureRange, MetadataImage,
+    MetadataQuorum, StaticConfig, features,
 };
-use highwater_types::TimestampMs;
+use highwater_types::{TimestampMs, TopicPartition};
 use parking_lot::Mutex;
 
 use crate::api::{Handlers, Sessions};
@@ -20,14 +21,14 @@ use crate::config::{BrokerConfig, Listener};
 use crate::lifecycle::{BrokerError, Event, Lifecycle};
 use crate::net::{Now, Wakers};
 use crate::node::{Advertised, Counters, Node, Settings};
-use crate::partition::{Directories, Housekeeper, Intervals};
+use crate::partition::{Directories, Housekeeper, Intervals, log_config};
 use crate::purgatory::Workers;
 use crate::quorum::{
-    ControllerDriver, ControllerHandle, ControllerStartError, FoundLog, LocalPartitions, MetadataLog, MetadataLogError,
+    ControllerDriver, ControllerHandle, ControllerStartError, LocalPartitions, MetadataLogError, PRODUCER_EXPIRATION_MS,
 };
 use crate::random::{random_u64, random_uuid};
 use crate::server::{Server, ServerError};
-use crate::storage::{Storage, StorageError, StoragePaths};
+use crate::storage::{LockedStorage, Storage, StorageError};
 use crate::view::{View, ViewCell};
 
 /// A running broker. Stops cleanly when dropped, as by [`shutdown`](Self::shutdown).
@@ -48,8 +49,8 @@ pub struct Broker {
     local_addrs: Vec<SocketAddr>,
     events: Sender<Event>,
     housekeeping: Option<JoinHandle<()>>,
-    /// Holds the lock of a metadata directory that is no log directory.
-    metadata_lock: Option<LogDir>,
+    /// The directory of the metadata log, if it is no log directory; holds its lock.
+    apart: Option<LogDir>,
 }
 
 /// Counts of what peers did wrong; each of these ended a connection.
@@ -118,17 +119,22 @@ impl Broker {
         }
         let static_config = &config.static_config;
         let (events, received) = bounded(EVENTS_MAX);
-        let paths = StoragePaths {
-            log_dirs: &config.log_dirs,
-            metadata_dir: &config.metadata_log_dir,
-            recovery_threads: number(static_config, "num.recovery.threads.per.data.dir", 2),
-        };
-        let Storage { disk, cluster_id, directories, found, metadata_lock } =
-            Storage::open(&paths, config.node_id, &events, now.wall)?;
+        let storage = LockedStorage::lock(&config.log_dirs, &config.metadata_log_dir, config.node_id)?;
+        let cluster_id = storage.cluster_id().to_owned();
+        let mut metadata = storage.open_metadata(now.wall)?;
+        let mut controller = Controller::new(ControllerConfig {
+            cluster_id: cluster_id.clone(),
+            node: config.node_id,
+            static_config: static_config.clone(),
+        });
+        metadata.replay(&mut |_, record| controller.apply(record))?;
+        let recovery_threads = number(static_config, "num.recovery.threads.per.data.dir", 2);
+        let config_of = config_of(config, controller.image());
+        let options = DirOptions { recovery_threads, now: now.wall };
+        let Storage { directories, found, apart } = storage.load(options, &config_of, &events)?;
         let wakers = Wakers::new(config.loops).map_err(|source| StartError::Thread { what: "wakers", source })?;
         let thread = |what| move |source| StartError::Thread { what, source };
         let view = Arc::new(ViewCell::new(View::empty(&cluster_id, config.node_id)));
-        let metadata = MetadataLog::open(disk, &config.metadata_log_dir, &cluster_id, config.node_id, now.wall)?;
         let local = LocalPartitions::new(
             config.node_id,
             static_config.clone(),
@@ -137,7 +143,8 @@ impl Broker {
             Arc::clone(&view),
             events.clone(),
         );
-        let driver = start_controller(config, &cluster_id, &directories, metadata, local, found, now)?;
+        let registration = registration(config, &directories);
+        let driver = ControllerDriver::start(controller, metadata, &registration, local, found, now.wall)?;
         let controller = ControllerHandle::start(driver, Arc::clone(&wakers)).map_err(thread("controller"))?;
         let node = Arc::new(Node {
             id: config.node_id,
@@ -172,7 +179,7 @@ impl Broker {
             .name("housekeeping".to_owned())
             .spawn(move || keeper.run())
             .map_err(thread("housekeeping"))?;
-        Ok(Self { node, lifecycle, server, local_addrs, events, housekeeping: Some(housekeeping), metadata_lock })
+        Ok(Self { node, lifecycle, server, local_addrs, events, housekeeping: Some(housekeeping), apart })
     }
 
     /// The address of the first listener, with its real port.
@@ -255,7 +262,7 @@ impl Broker {
                 .collect();
             directory.close_clean(logs, Some(epoch), now);
         }
-        if let Some(directory) = self.metadata_lock.take()
+        if let Some(directory) = self.apart.take()
             && let Err(error) = directory.close_clean(Vec::new(), Some(epoch), now)
         {
             tracing::error!("the metadata directory was not closed cleanly: {error}");
@@ -275,23 +282,22 @@ impl std::fmt::Debug for Broker {
     }
 }
 
-/// Replays the metadata, registers this process, and takes the partitions over that were found on disk.
-fn start_controller(
-    config: &BrokerConfig,
-    cluster_id: &str,
-    directories: &Directories,
-    mut metadata: MetadataLog,
-    local: LocalPartitions,
-    found: Vec<FoundLog>,
-    now: Now,
-) -> Result<ControllerDriver, StartError> {
-    let mut controller = Controller::new(ControllerConfig {
-        cluster_id: cluster_id.to_owned(),
-        node: config.node_id,
-        static_config: config.static_config.clone(),
-    });
-    metadata.replay(&mut |_, record| controller.apply(record))?;
-    let registration = BrokerRegistration {
+/// How each partition is stored, by the metadata.
+fn config_of(config: &BrokerConfig, image: MetadataImage) -> impl Fn(&TopicPartition) -> CheckedLogConfig + Sync {
+    let (static_config, node) = (config.static_config.clone(), config.node_id);
+    move |partition| {
+        let resolver = ConfigResolver { image: &image, static_config: &static_config, node };
+        let topic = resolver.topic_config(partition.topic.as_str());
+        log_config(&topic, PRODUCER_EXPIRATION_MS, random_u64()).unwrap_or_else(|error| {
+            tracing::error!(%partition, "configuration is not usable, the defaults serve: {error}");
+            LogConfig::default().checked().expect("Kafka's defaults are within Kafka's limits")
+        })
+    }
+}
+
+/// What this process tells the controller of itself.
+fn registration(config: &BrokerConfig, directories: &Directories) -> BrokerRegistration {
+    BrokerRegistration {
         node: config.node_id,
         incarnation: random_uuid(),
         endpoints: config.listeners.iter().map(endpoint).collect(),
@@ -301,8 +307,7 @@ fn start_controller(
             .collect(),
         rack: config.rack.clone(),
         log_dirs: directories.iter().map(|directory| directory.id()).collect(),
-    };
-    Ok(ControllerDriver::start(controller, metadata, &registration, local, found, now.wall)?)
+    }
 }
 
 fn endpoint(listener: &Listener) -> Endpoint {
@@ -321,6 +326,7 @@ fn settings(config: &BrokerConfig) -> Settings {
         auto_create_topics: flag("auto.create.topics.enable"),
         delete_topics: flag("delete.topic.enable"),
         fetch_bytes_max: number(&config.static_config, "fetch.max.bytes", 57_671_680),
+        transaction_timeout_ms_max: number(&config.static_config, "transaction.max.timeout.ms", 900_000),
         describe_partitions_max: number(&config.static_config, "max.request.partition.size.limit", 2000),
         advertised: config
             .listeners

@@ -1,4 +1,4 @@
-//! A broker that any Kafka client can use, embeddable in any program.
+#![doc = include_str!("../README.md")]
 
 mod api;
 mod broker;

@@ -61,6 +61,8 @@ pub(crate) struct Settings {
     pub(crate) delete_topics: bool,
     /// `fetch.max.bytes`: most bytes that one fetch answer carries, whatever the client asks for.
     pub(crate) fetch_bytes_max: u32,
+    /// `transaction.max.timeout.ms`.
+    pub(crate) transaction_timeout_ms_max: i32,
     /// `max.request.partition.size.limit`.
     pub(crate) describe_partitions_max: usize,
     /// What clients are told to connect to, by listener; a missing host or port is taken from the connection.

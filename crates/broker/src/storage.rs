@@ -5,30 +5,32 @@ use std::sync::Arc;
 
 use crossbeam_channel::Sender;
 use highwater_log::{
-    CheckedLogConfig, DirOptions, Disk, LogConfig, LogDir, LogError, MetaProperties, OpenedDir, RealDisk,
+    CheckedLogConfig, DirOptions, Disk, LockedDir, LogDir, LogError, MetaProperties, OpenedDir, RealDisk,
 };
-use highwater_types::{DirectoryId, NodeId, TimestampMs};
+use highwater_types::{DirectoryId, NodeId, TimestampMs, TopicPartition};
 
 use crate::lifecycle::Event;
 use crate::partition::{Directories, Directory};
-use crate::quorum::FoundLog;
+use crate::quorum::{FoundLog, MetadataLog, MetadataLogError};
 use crate::random::random_uuid;
 
-/// Where a broker keeps its data.
-pub(crate) struct StoragePaths<'a> {
-    pub(crate) log_dirs: &'a [PathBuf],
-    pub(crate) metadata_dir: &'a Path,
-    pub(crate) recovery_threads: usize,
+/// The log directories, locked, with their logs still closed.
+pub(crate) struct LockedStorage {
+    disk: Arc<dyn Disk>,
+    node: NodeId,
+    cluster_id: String,
+    locked: Vec<LockedDir>,
+    /// The directory of the metadata log, if it is no log directory.
+    apart: Option<LockedDir>,
+    metadata_dir: PathBuf,
 }
 
-/// The log directories, locked, formatted and loaded.
+/// The log directories with their logs.
 pub(crate) struct Storage {
-    pub(crate) disk: Arc<dyn Disk>,
-    pub(crate) cluster_id: String,
     pub(crate) directories: Directories,
     pub(crate) found: Vec<FoundLog>,
-    /// Holds the lock of a metadata directory that is no log directory.
-    pub(crate) metadata_lock: Option<LogDir>,
+    /// The directory of the metadata log, if it is no log directory; holds its lock.
+    pub(crate) apart: Option<LogDir>,
 }
 
 /// Why the log directories could not be used.
@@ -63,36 +65,50 @@ pub enum StorageError {
     },
 }
 
-impl Storage {
-    /// Locks and loads every directory, and formats those that are new.
-    pub(crate) fn open(
-        paths: &StoragePaths<'_>,
-        node: NodeId,
-        events: &Sender<Event>,
-        now: TimestampMs,
-    ) -> Result<Self, StorageError> {
-        if paths.log_dirs.is_empty() {
+impl LockedStorage {
+    /// Locks every directory and formats those that are new.
+    pub(crate) fn lock(log_dirs: &[PathBuf], metadata_dir: &Path, node: NodeId) -> Result<Self, StorageError> {
+        if log_dirs.is_empty() {
             return Err(StorageError::NoDirectory);
         }
         let disk = RealDisk::shared();
-        let options = DirOptions { recovery_threads: paths.recovery_threads, now };
-        // The topics' own settings are in the metadata, which is read once the directory is locked; until then the
-        // defaults serve, since opening a log deletes and rolls nothing.
-        let defaults = default_config();
-        let open = |path: &Path| LogDir::open(Arc::clone(&disk), path, options, &|_| defaults.clone());
-        let mut opened = paths.log_dirs.iter().map(|path| open(path)).collect::<Result<Vec<_>, _>>()?;
-        let is_log_dir = paths.log_dirs.iter().any(|path| path == paths.metadata_dir);
-        let metadata_lock = if is_log_dir { None } else { Some(open(paths.metadata_dir)?.dir) };
-        let all = || opened.iter().map(|opened| &opened.dir).chain(&metadata_lock);
+        let lock = |path: &Path| LogDir::lock(Arc::clone(&disk), path);
+        let locked = log_dirs.iter().map(|path| lock(path)).collect::<Result<Vec<_>, _>>()?;
+        let is_log_dir = log_dirs.iter().any(|path| path == metadata_dir);
+        let apart = if is_log_dir { None } else { Some(lock(metadata_dir)?) };
+        let all = || locked.iter().chain(&apart);
         let cluster_id = agree_on_cluster(all())?;
         check_node(all(), node)?;
-        if let Some(dir) = &metadata_lock {
-            format_if_new(&*disk, dir, node, &cluster_id)?;
-        }
-        let mut directories = Vec::with_capacity(opened.len());
+        Ok(Self { node, cluster_id, locked, apart, metadata_dir: metadata_dir.to_owned(), disk })
+    }
+
+    pub(crate) fn cluster_id(&self) -> &str {
+        &self.cluster_id
+    }
+
+    /// Opens the metadata log and begins a new leader epoch in it.
+    pub(crate) fn open_metadata(&self, now: TimestampMs) -> Result<MetadataLog, MetadataLogError> {
+        let directory = self.locked.iter().chain(&self.apart).find(|locked| locked.path() == self.metadata_dir);
+        let directory = directory.expect("the metadata directory is a log directory or was locked apart from them");
+        MetadataLog::open(directory, &self.cluster_id, self.node, now)
+    }
+
+    /// Opens the logs of the partitions.
+    pub(crate) fn load(
+        self,
+        options: DirOptions,
+        config_of: &(dyn Fn(&TopicPartition) -> CheckedLogConfig + Sync),
+        events: &Sender<Event>,
+    ) -> Result<Storage, StorageError> {
+        let Self { disk, node, cluster_id, locked, apart, .. } = self;
+        let load = |locked: LockedDir| -> Result<(OpenedDir, DirectoryId), LogError> {
+            let id = format_if_new(&*disk, &locked, node, &cluster_id)?;
+            Ok((locked.load(options, config_of)?, id))
+        };
+        let mut directories = Vec::with_capacity(locked.len());
         let mut found = Vec::new();
-        for OpenedDir { dir, logs } in opened.drain(..) {
-            let id = format_if_new(&*disk, &dir, node, &cluster_id)?;
+        for locked in locked {
+            let (OpenedDir { dir, logs }, id) = load(locked)?;
             let directory = Arc::new(Directory::new(dir, id, logs.len(), events.clone()));
             found.extend(logs.into_iter().map(|log| FoundLog {
                 partition: log.topic_partition,
@@ -102,12 +118,13 @@ impl Storage {
             }));
             directories.push(directory);
         }
-        Ok(Self { disk, cluster_id, directories: Directories::new(directories), found, metadata_lock })
+        let apart = apart.map(load).transpose()?.map(|(opened, _)| opened.dir);
+        Ok(Storage { directories: Directories::new(directories), found, apart })
     }
 }
 
 /// The cluster that all directories name; a new one if none of them does.
-fn agree_on_cluster<'d>(dirs: impl Iterator<Item = &'d LogDir>) -> Result<String, StorageError> {
+fn agree_on_cluster<'d>(dirs: impl Iterator<Item = &'d LockedDir>) -> Result<String, StorageError> {
     let mut agreed: Option<String> = None;
     for dir in dirs {
         let Some(found) = dir.meta().and_then(|meta| meta.cluster_id.clone()) else { continue };
@@ -122,7 +139,7 @@ fn agree_on_cluster<'d>(dirs: impl Iterator<Item = &'d LogDir>) -> Result<String
     Ok(agreed.unwrap_or_else(|| random_uuid().to_string()))
 }
 
-fn check_node<'d>(mut dirs: impl Iterator<Item = &'d LogDir>, expected: NodeId) -> Result<(), StorageError> {
+fn check_node<'d>(mut dirs: impl Iterator<Item = &'d LockedDir>, expected: NodeId) -> Result<(), StorageError> {
     let other = dirs.find_map(|dir| {
         let found = dir.meta()?.node_id;
         (found != expected).then(|| StorageError::OtherNode { path: dir.path().to_owned(), found, expected })
@@ -131,7 +148,7 @@ fn check_node<'d>(mut dirs: impl Iterator<Item = &'d LogDir>, expected: NodeId) 
 }
 
 /// Writes `meta.properties` if it is missing or has no directory id. Returns the id.
-fn format_if_new(disk: &dyn Disk, dir: &LogDir, node: NodeId, cluster_id: &str) -> Result<DirectoryId, LogError> {
+fn format_if_new(disk: &dyn Disk, dir: &LockedDir, node: NodeId, cluster_id: &str) -> Result<DirectoryId, LogError> {
     if let Some(id) = dir.meta().and_then(|meta| meta.directory_id) {
         return Ok(id);
     }
@@ -139,8 +156,4 @@ fn format_if_new(disk: &dyn Disk, dir: &LogDir, node: NodeId, cluster_id: &str) 
     let meta = MetaProperties { cluster_id: Some(cluster_id.to_owned()), node_id: node, directory_id: Some(id) };
     LogDir::format(disk, dir.path(), &meta)?;
     Ok(id)
-}
-
-fn default_config() -> CheckedLogConfig {
-    LogConfig::default().checked().expect("Kafka's defaults are within Kafka's limits")
 }

@@ -12,6 +12,9 @@ pub(super) fn handle(cx: &mut Cx<'_>, request: &Request<'_>, out: &mut Out) -> R
     let body: InitProducerIdRequest<'_> = request.decode()?;
     let refused = match &body.transactional_id {
         Some(id) if id.is_empty() => Some(ErrorCode::InvalidRequest),
+        Some(_) if !(1..=cx.node.settings.transaction_timeout_ms_max).contains(&body.transaction_timeout_ms) => {
+            Some(ErrorCode::InvalidTransactionTimeout)
+        }
         // FindCoordinator gives the same answer for transactions: clients ask again, and no half transaction begins.
         Some(_) => Some(ErrorCode::CoordinatorNotAvailable),
         None if (body.producer_id == -1) != (body.producer_epoch == -1) => Some(ErrorCode::InvalidRequest),

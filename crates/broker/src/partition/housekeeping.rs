@@ -64,8 +64,9 @@ impl Housekeeper {
     /// Does what is due.
     pub(crate) fn run(&mut self, now: TimestampMs) {
         if self.flush_due <= now {
-            self.flush_due = now.plus_ms(self.intervals.flush_ms);
-            self.flush_by_time(now);
+            let wanted = self.flush_by_time(now);
+            // Looking at every partition each second costs too much where none of them wants it.
+            self.flush_due = now.plus_ms(if wanted { self.intervals.flush_ms } else { self.intervals.checkpoint_ms });
         }
         if self.retention_due <= now {
             self.retention_due = now.plus_ms(self.intervals.retention_ms);
@@ -106,21 +107,26 @@ impl Housekeeper {
         }
     }
 
-    fn flush_by_time(&self, now: TimestampMs) {
+    /// Syncs the logs whose `flush.ms` has passed. Returns whether any log has that setting.
+    fn flush_by_time(&self, now: TimestampMs) -> bool {
+        let mut wanted = false;
         let view = self.view.load();
         for partition in view.topics.partitions() {
-            let task = partition.lock().ok().and_then(|mut locked| {
-                let flush_ms = locked.log().config().flush_ms?;
-                let due = locked.flushed_at().plus_ms(i64::try_from(flush_ms).unwrap_or(i64::MAX)) <= now;
-                (due && locked.log().recovery_point() < locked.log().log_end()).then(|| {
-                    *locked.flushed_at() = now;
-                    locked.with_log(|log| Ok(log.flush_task())).ok().flatten()
-                })?
-            });
-            if let Some(task) = task {
+            let Ok(mut locked) = partition.lock() else { continue };
+            let Some(flush_ms) = locked.log().config().flush_ms else { continue };
+            wanted = true;
+            let due = locked.flushed_at().plus_ms(i64::try_from(flush_ms).unwrap_or(i64::MAX));
+            if now < due || locked.log().recovery_point() == locked.log().log_end() {
+                continue;
+            }
+            *locked.flushed_at() = now;
+            let task = locked.with_log(|log| Ok(log.flush_task()));
+            drop(locked);
+            if let Ok(Some(task)) = task {
                 sync(partition, task);
             }
         }
+        wanted
     }
 
     fn apply_retention(&mut self, now: TimestampMs) {

@@ -196,7 +196,6 @@ impl LocalPartitions {
                 }
             }
         };
-        log.set_config(settings.log);
         if let Err(error) = log.assign_epoch(state.leader_epoch, log.log_end()) {
             directory.fail(&error);
             return None;
@@ -346,4 +345,4 @@ fn ticks(now: TimestampMs) -> Ticks {
 }
 
 /// `producer.id.expiration.ms`.
-const PRODUCER_EXPIRATION_MS: u64 = 86_400_000;
+pub(crate) const PRODUCER_EXPIRATION_MS: u64 = 86_400_000;

@@ -3,16 +3,15 @@
 use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 
 use highwater_log::{
-    AppendError, AppendOrigin, AppendSet, CleanupPolicy, Disk, Log, LogConfig, LogError, OpenOptions, ReadBound,
+    AppendError, AppendOrigin, AppendSet, CleanupPolicy, LockedDir, Log, LogConfig, LogError, OpenOptions, ReadBound,
 };
 use highwater_metadata::{ApplyError, MetadataQuorum, MetadataRecord};
 use highwater_records::{
     BatchBuilder, BatchOptions, BuildError, ControlType, DecompressLimit, Entry, RecordError, RecordSet,
 };
-use highwater_types::{LeaderEpoch, NodeId, Offset, TimestampMs, TopicId, Uuid};
+use highwater_types::{LeaderEpoch, NodeId, Offset, TimestampMs, TopicId, TopicPartition, Uuid};
 use highwater_wire::records_schema::control::leader_change_message::{LeaderChangeMessage, Voter};
 use highwater_wire::{DecodeError, EncodeError, Message, Writer, metadata_frame};
 
@@ -102,15 +101,14 @@ pub(crate) enum MetadataLogError {
 }
 
 impl MetadataLog {
-    /// Opens the log in `directory`, which the caller has locked, and begins a new leader epoch in it.
+    /// Opens the log in `directory` and begins a new leader epoch in it.
     pub(crate) fn open(
-        disk: Arc<dyn Disk>,
-        directory: &Path,
+        directory: &LockedDir,
         cluster_id: &str,
         node: NodeId,
         now: TimestampMs,
     ) -> Result<Self, MetadataLogError> {
-        let path = directory.join(DIRECTORY);
+        let path = directory.path().join(DIRECTORY);
         write_partition_metadata(&path)?;
         let config = LogConfig {
             // Nothing is deleted before there are snapshots.
@@ -121,7 +119,8 @@ impl MetadataLog {
             ..LogConfig::default()
         };
         let config = config.checked().expect("the fixed settings of the metadata log are valid");
-        let mut log = Log::open(disk, &path, config, OpenOptions::unclean(now))?;
+        let partition = TopicPartition::from_dir_name(DIRECTORY).expect("the name is that of a partition");
+        let mut log = directory.open_log(&partition, config, OpenOptions::unclean(now))?;
         if log.log_start() != Offset::ZERO {
             return Err(MetadataLogError::NeedsSnapshot { path, start: log.log_start() });
         }
@@ -277,7 +276,7 @@ fn write_partition_metadata(path: &Path) -> Result<(), MetadataLogError> {
 }
 
 /// Name of the log's directory.
-pub(crate) const DIRECTORY: &str = "__cluster_metadata-0";
+const DIRECTORY: &str = "__cluster_metadata-0";
 /// Version of the LeaderChange message before voters had directory ids (`kraft.version` 0).
 const LEADER_CHANGE_VERSION: i16 = 0;
 const REPLAY_BYTES: u32 = 1 << 20;

@@ -1,0 +1,14 @@
+//! What the broker answers, asked over real sockets: one behaviour a test, one area a file.
+
+mod admin;
+mod api_versions;
+mod common;
+mod configs;
+mod connection;
+mod fetch;
+mod list_offsets;
+mod metadata;
+mod produce;
+mod producers;
+mod replay;
+mod restart;

@@ -1,0 +1,104 @@
+//! What a restart keeps.
+
+use std::collections::BTreeMap;
+
+use highwater_broker::{Broker, BrokerConfig, StartError, StorageError};
+use highwater_types::ErrorCode;
+
+use crate::common::{TestBroker, batch, metadata_request};
+
+#[test]
+fn topics_ids_and_records_survive() {
+    let mut broker = TestBroker::start();
+    let mut client = broker.client();
+    let id = client.create_topic("t", 3, &[]);
+    assert_eq!(client.produce("t", &batch(&["a", "b"])), (ErrorCode::None, 0));
+    for round in 1..4 {
+        broker.restart();
+        let mut client = broker.client();
+        assert_eq!(client.wait_for_topic("t"), id);
+        assert_eq!(client.produce("t", &batch(&["c"])), (ErrorCode::None, 1 + round));
+        assert_eq!(client.fetch("t", 0).offsets(), (0..2 + round).collect::<Vec<i64>>());
+    }
+    let clean_marker = broker.directory().join(".kafka_cleanshutdown");
+    assert!(!clean_marker.exists(), "removed while the broker runs");
+}
+
+#[test]
+fn a_clean_stop_leaves_kafkas_files() {
+    let directory = tempfile::tempdir().unwrap();
+    let broker = Broker::start(&BrokerConfig::embedded(directory.path())).unwrap();
+    drop(broker);
+    for file in [
+        "meta.properties",
+        ".kafka_cleanshutdown",
+        "recovery-point-offset-checkpoint",
+        "replication-offset-checkpoint",
+        "log-start-offset-checkpoint",
+        "__cluster_metadata-0/quorum-state",
+        "__cluster_metadata-0/partition.metadata",
+        "__cluster_metadata-0/00000000000000000000.log",
+    ] {
+        assert!(directory.path().join(file).exists(), "{file}");
+    }
+    let id = std::fs::read_to_string(directory.path().join("__cluster_metadata-0/partition.metadata")).unwrap();
+    assert_eq!(id, "version: 0\ntopic_id: AAAAAAAAAAAAAAAAAAAAAQ");
+}
+
+#[test]
+fn a_log_that_no_topic_claims_is_set_aside() {
+    let mut broker = TestBroker::start();
+    broker.client().create_topic("t", 1, &[]);
+    let stray = broker.directory().join("stray-0");
+    std::fs::create_dir(&stray).unwrap();
+    std::fs::write(stray.join("partition.metadata"), "version: 0\ntopic_id: AAAAAAAAAAAAAAAAAAAAZg").unwrap();
+    broker.restart();
+    assert!(!stray.exists());
+    let aside = std::fs::read_dir(broker.directory()).unwrap().any(|entry| {
+        let name = entry.unwrap().file_name().into_string().unwrap();
+        name.starts_with("stray-0.") && name.ends_with("-stray")
+    });
+    assert!(aside, "kept, under another name");
+    broker.client().wait_for_topic("t");
+}
+
+#[test]
+fn a_directory_has_one_user_and_one_node() {
+    let broker = TestBroker::start();
+    let config = |node: &str| {
+        BrokerConfig::new(BTreeMap::from([
+            ("listeners".to_owned(), "PLAINTEXT://127.0.0.1:0".to_owned()),
+            ("log.dirs".to_owned(), broker.directory().display().to_string()),
+            ("node.id".to_owned(), node.to_owned()),
+        ]))
+        .unwrap()
+    };
+    let locked = Broker::start(&config("1")).unwrap_err();
+    assert!(matches!(locked, StartError::Storage(StorageError::Log(_))), "{locked}");
+    assert!(locked.to_string().contains("locked"), "{locked}");
+    let other = config("2");
+    let directory = broker.into_directory();
+    let refused = Broker::start(&other).unwrap_err();
+    assert!(matches!(refused, StartError::Storage(StorageError::OtherNode { .. })), "{refused}");
+    drop(directory);
+}
+
+#[test]
+fn several_directories_share_the_partitions() {
+    let second = tempfile::tempdir().unwrap();
+    let first = tempfile::tempdir().unwrap();
+    let both = format!("{},{}", first.path().display(), second.path().display());
+    let mut broker = TestBroker::start_with(&[("log.dirs", &both)]);
+    broker.client().create_topic("t", 4, &[]);
+    let count = |directory: &tempfile::TempDir| {
+        let names = std::fs::read_dir(directory.path()).unwrap();
+        names.filter(|entry| entry.as_ref().unwrap().file_name().to_str().unwrap().starts_with("t-")).count()
+    };
+    assert_eq!((count(&first), count(&second)), (2, 2));
+    assert_eq!(broker.client().produce("t", &batch(&["a"])), (ErrorCode::None, 0));
+    broker.restart();
+    assert_eq!((count(&first), count(&second)), (2, 2));
+    let mut client = broker.client();
+    client.call(1, &metadata_request(&["t"]));
+    assert_eq!(client.fetch("t", 0).offsets(), [0]);
+}
