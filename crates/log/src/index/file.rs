@@ -33,7 +33,8 @@ pub(crate) struct IndexPlace {
 ///
 /// Entries that are not in the file yet are kept in memory and written together: the file of the newest segment
 /// is rebuilt after a crash anyway. At most [`TAIL_MAX`] of them are kept, so that memory per log is bounded
-/// whatever the segment's size. Everything else is read with `pread` when it is searched.
+/// whatever the segment's size. Of the file, every [`BLOCK`]th entry is kept once it has been searched (32 KiB for a
+/// segment of 1 GiB), so that a search costs one `pread` of one block.
 #[derive(Debug)]
 pub(crate) struct IndexFile<E> {
     place: IndexPlace,
@@ -42,6 +43,8 @@ pub(crate) struct IndexFile<E> {
     written: usize,
     /// Entries after them.
     tail: Vec<E>,
+    /// Every [`BLOCK`]th entry of `file`, once it has been searched.
+    fences: OnceLock<Vec<E>>,
     /// The last entry, once it is known.
     last: OnceLock<Option<E>>,
     entry: PhantomData<E>,
@@ -51,6 +54,8 @@ pub(crate) struct IndexFile<E> {
 const TAIL_MAX: usize = 512;
 /// Entries read at once while searching.
 const BLOCK: usize = 64;
+/// Entries read at once while collecting every [`BLOCK`]th; a multiple of it.
+const FENCE_CHUNK: usize = 128 * BLOCK;
 const ENTRY_SIZE_MAX: usize = 12;
 
 impl<E: IndexEntry> IndexFile<E> {
@@ -60,7 +65,15 @@ impl<E: IndexEntry> IndexFile<E> {
         let size = file.size().map_err(LogError::io("inspect", &place.path))?;
         let entries = size / E::SIZE as u64;
         let written = usize::try_from(entries).map_err(|_| LogError::corrupt("index size", &place.path, size))?;
-        Ok(Self { place, file, written, tail: Vec::new(), last: OnceLock::new(), entry: PhantomData })
+        Ok(Self {
+            place,
+            file,
+            written,
+            tail: Vec::new(),
+            fences: OnceLock::new(),
+            last: OnceLock::new(),
+            entry: PhantomData,
+        })
     }
 
     /// Number of entries.
@@ -131,6 +144,10 @@ impl<E: IndexEntry> IndexFile<E> {
         }
         let position = (self.written * E::SIZE) as u64;
         self.file.write_all_at(&bytes, position).map_err(LogError::io("write", &self.place.path))?;
+        if let Some(fences) = self.fences.get_mut() {
+            let first = self.written.next_multiple_of(BLOCK) - self.written;
+            fences.extend(self.tail.iter().skip(first).step_by(BLOCK));
+        }
         self.written += self.tail.len();
         self.tail.clear();
         Ok(())
@@ -141,25 +158,27 @@ impl<E: IndexEntry> IndexFile<E> {
         if self.tail.first().is_some_and(&before) {
             return Ok(self.written + self.tail.partition_point(before));
         }
-        let (mut low, mut high) = (0, self.written);
-        // Most searches are for the end of the log, so its last block is tried first.
-        let mut start = high.saturating_sub(BLOCK);
+        let Some(block) = self.fences()?.partition_point(&before).checked_sub(1) else { return Ok(0) };
+        let start = block * BLOCK;
         let mut buffer = [0; BLOCK * ENTRY_SIZE_MAX];
-        while low < high {
-            let block = &mut buffer[..(high - start).min(BLOCK) * E::SIZE];
-            self.read_entries(block, start)?;
-            let count = block.len() / E::SIZE;
-            let holds = block.chunks_exact(E::SIZE).take_while(|bytes| before(&E::read(bytes))).count();
-            if holds == 0 {
-                high = start;
-            } else if holds < count {
-                return Ok(start + holds);
-            } else {
-                low = start + count;
-            }
-            start = if high - low <= BLOCK { low } else { low + (high - low) / 2 };
+        let block = &mut buffer[..(self.written - start).min(BLOCK) * E::SIZE];
+        self.read_entries(block, start)?;
+        Ok(start + block.chunks_exact(E::SIZE).take_while(|bytes| before(&E::read(bytes))).count())
+    }
+
+    /// Every [`BLOCK`]th entry of the file, read from it the first time.
+    fn fences(&self) -> Result<&[E], LogError> {
+        if let Some(fences) = self.fences.get() {
+            return Ok(fences);
         }
-        Ok(low)
+        let mut fences = Vec::with_capacity(self.written.div_ceil(BLOCK));
+        let mut chunk = vec![0; (self.written * E::SIZE).min(FENCE_CHUNK * E::SIZE)];
+        for start in (0..self.written).step_by(FENCE_CHUNK) {
+            let chunk = &mut chunk[..(self.written - start).min(FENCE_CHUNK) * E::SIZE];
+            self.read_entries(chunk, start)?;
+            fences.extend(chunk.chunks(BLOCK * E::SIZE).map(|block| E::read(&block[..E::SIZE])));
+        }
+        Ok(self.fences.get_or_init(|| fences))
     }
 
     /// Keeps the first `len` entries. The file keeps its size.
@@ -169,6 +188,9 @@ impl<E: IndexEntry> IndexFile<E> {
         }
         self.tail.truncate(len.saturating_sub(self.written));
         self.written = self.written.min(len);
+        if let Some(fences) = self.fences.get_mut() {
+            fences.truncate(self.written.div_ceil(BLOCK));
+        }
         self.last = OnceLock::new();
     }
 
@@ -225,6 +247,9 @@ mod tests {
             let mut index = open(&disk);
             for i in 0..count {
                 index.push(Number(i * 2)).unwrap();
+                // Searched on the way, so that what is kept of the file has to grow with it.
+                assert_eq!(index.partition_point(|entry| entry.0 < i * 2).unwrap(), i as usize);
+                assert_eq!(index.partition_point(|entry| entry.0 < 2).unwrap(), 1);
             }
             assert_eq!(index.len(), count as usize);
             for target in 0..count * 2 + 2 {
@@ -255,10 +280,12 @@ mod tests {
         for i in 0..600 {
             index.push(Number(i)).unwrap();
         }
+        assert_eq!(index.partition_point(|entry| entry.0 < 400).unwrap(), 400);
         index.truncate(550);
         assert_eq!((index.len(), index.last().unwrap()), (550, Some(Number(549))));
         index.truncate(10);
         assert_eq!((index.len(), index.last().unwrap()), (10, Some(Number(9))));
+        assert_eq!(index.partition_point(|entry| entry.0 < 400).unwrap(), 10);
         index.push(Number(99)).unwrap();
         assert_eq!(index.get(10).unwrap(), Number(99));
         index.trim().unwrap();
