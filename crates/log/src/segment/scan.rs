@@ -8,8 +8,9 @@ use crate::disk::FileHandle;
 use crate::entry::{EntryInfo, HEADER_MAX, check_crc};
 use crate::error::LogError;
 
-/// Bytes read at once while walking headers: one system call serves many small batches.
-const WINDOW: usize = 2_048;
+/// Bytes read at once while walking small entries: more than an index interval, so that one system call mostly
+/// serves a whole search.
+const WINDOW: usize = 6_144;
 /// Bytes read at once while reading everything.
 const CHUNK: usize = 256 * 1_024;
 
@@ -24,12 +25,24 @@ pub(crate) struct EntryScan<'a> {
     window: [u8; WINDOW],
     window_start: u64,
     window_len: usize,
+    /// Size of the entry before, by which the next one is guessed to be in the window or far behind it.
+    last_size: u64,
     done: bool,
 }
 
 impl<'a> EntryScan<'a> {
     pub(crate) fn new(file: &'a FileHandle, path: &'a Path, position: u64, end: u64) -> Self {
-        Self { file, path, position, end, window: [0; WINDOW], window_start: 0, window_len: 0, done: false }
+        Self {
+            file,
+            path,
+            position,
+            end,
+            window: [0; WINDOW],
+            window_start: 0,
+            window_len: 0,
+            last_size: 0,
+            done: false,
+        }
     }
 
     /// Position after the last entry yielded.
@@ -43,7 +56,8 @@ impl<'a> EntryScan<'a> {
         let at = match skip {
             Some(skip) if skip + wanted <= self.window_len => skip,
             _ => {
-                let length = usize::try_from(self.end - self.position).map_or(WINDOW, |left| left.min(WINDOW));
+                let window = if WINDOW as u64 / 2 < self.last_size { HEADER_MAX } else { WINDOW };
+                let length = usize::try_from(self.end - self.position).map_or(window, |left| left.min(window));
                 let read = self.file.read_at(&mut self.window[..length], self.position);
                 self.window_len = read.map_err(LogError::io("read", self.path))?;
                 self.window_start = self.position;
@@ -70,6 +84,7 @@ impl<'a> EntryScan<'a> {
         let info = parsed.map_err(|what| LogError::corrupt(what, self.path, position))?;
         let Some(info) = info else { return Ok(None) };
         self.position += info.size;
+        self.last_size = info.size;
         Ok(Some((position, info)))
     }
 }
