@@ -2,6 +2,8 @@
 //!
 //! Alone in its process, because the limit on file sizes that stands for the full disk holds for all of it.
 
+#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
+
 #[path = "api/common.rs"]
 #[expect(dead_code, reason = "shared with the tests of the API, which use all of it")]
 mod common;

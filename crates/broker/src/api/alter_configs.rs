@@ -1,5 +1,7 @@
 //! AlterConfigs (33): replaces all configs of a resource.
 
+use std::borrow::Cow;
+
 use highwater_metadata::{AlterConfigs, AlterConfigsResult, ReplaceResource};
 use highwater_types::ErrorCode;
 use highwater_wire::messages::AlterConfigsRequest;
@@ -21,7 +23,7 @@ pub(super) fn handle(cx: &mut Cx<'_>, request: &Request<'_>, out: &mut Out) -> R
             configs: resource
                 .configs
                 .iter()
-                .map(|config| (config.name.into_owned(), config.value.map(|value| value.into_owned())))
+                .map(|config| (config.name.into_owned(), config.value.map(Cow::into_owned)))
                 .collect(),
         })
         .collect();

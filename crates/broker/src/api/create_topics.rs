@@ -1,5 +1,7 @@
 //! CreateTopics (19).
 
+use std::borrow::Cow;
+
 use highwater_metadata::{CreateTopicResult, CreateTopics, NewTopic, ReplicaAssignment};
 use highwater_types::{ErrorCode, TopicId};
 use highwater_wire::messages::CreateTopicsRequest;
@@ -33,7 +35,7 @@ pub(super) fn handle(cx: &mut Cx<'_>, request: &Request<'_>, out: &mut Out) -> R
             configs: topic
                 .configs
                 .iter()
-                .map(|config| (config.name.into_owned(), config.value.map(|value| value.into_owned())))
+                .map(|config| (config.name.into_owned(), config.value.map(Cow::into_owned)))
                 .collect(),
         })
         .collect();

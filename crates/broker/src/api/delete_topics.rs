@@ -1,5 +1,7 @@
 //! DeleteTopics (20), by name or by id.
 
+use std::borrow::Cow;
+
 use highwater_metadata::{DeleteTopicResult, TopicSelector};
 use highwater_types::{ErrorCode, TopicId, Uuid};
 use highwater_wire::messages::DeleteTopicsRequest;
@@ -17,7 +19,7 @@ pub(super) fn handle(cx: &mut Cx<'_>, request: &Request<'_>, out: &mut Out) -> R
         body.topics
             .iter()
             .map(|topic| TopicSelector {
-                name: topic.name.map(|name| name.into_owned()),
+                name: topic.name.map(Cow::into_owned),
                 id: (topic.topic_id != Uuid::ZERO).then_some(TopicId(topic.topic_id)),
             })
             .collect()

@@ -1,5 +1,6 @@
 //! DescribeConfigs (32): every config of a resource, with where its value comes from.
 
+use std::borrow::Cow;
 use std::collections::HashSet;
 
 use highwater_metadata::config::{ConfigResolver, ResolvedConfig, ResourceKind};
@@ -83,7 +84,7 @@ fn wanted(
         .configuration_keys
         .as_ref()
         .filter(|keys| !keys.is_empty())
-        .map(|keys| keys.iter().map(|key| key.into_owned()).collect());
+        .map(|keys| keys.iter().map(Cow::into_owned).collect());
     configs.into_iter().filter(move |config| keys.as_ref().is_none_or(|keys| keys.contains(&config.name)))
 }
 

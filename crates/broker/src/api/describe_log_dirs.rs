@@ -18,7 +18,7 @@ pub(super) fn handle(cx: &mut Cx<'_>, request: &Request<'_>, out: &mut Out) -> R
     let body: DescribeLogDirsRequest<'_> = request.decode()?;
     let asked: Option<HashMap<String, BTreeSet<i32>>> = body.topics.as_ref().map(|topics| {
         let mut asked: HashMap<String, BTreeSet<i32>> = HashMap::new();
-        for topic in topics.iter() {
+        for topic in topics {
             asked.entry(topic.topic.into_owned()).or_default().extend(topic.partitions.iter());
         }
         asked

@@ -2,7 +2,7 @@
 
 use std::collections::HashSet;
 
-use highwater_types::ErrorCode;
+use highwater_types::{ErrorCode, Offset};
 use highwater_wire::Array;
 use highwater_wire::messages::DescribeProducersRequest;
 use highwater_wire::messages::describe_producers_response::{
@@ -18,7 +18,7 @@ pub(super) fn handle(cx: &mut Cx<'_>, request: &Request<'_>, out: &mut Out) -> R
     // A partition is described once: a repeated name must not multiply the answer.
     let mut seen = HashSet::new();
     let mut topics = Vec::new();
-    for topic in body.topics.iter() {
+    for topic in &body.topics {
         let partitions = topic
             .partition_indexes
             .iter()
@@ -52,7 +52,7 @@ fn producers(cx: &Cx<'_>, topic: &str, index: i32) -> Result<Array<'static, Prod
             last_sequence: producer.sequences.map_or(-1, |sequences| sequences.last.to_wire()),
             last_timestamp: producer.last_timestamp.value(),
             coordinator_epoch: producer.coordinator_epoch.map_or(-1, |epoch| i32::try_from(epoch).unwrap_or(i32::MAX)),
-            current_txn_start_offset: producer.txn_first_offset.map_or(-1, |offset| offset.to_wire()),
+            current_txn_start_offset: producer.txn_first_offset.map_or(-1, Offset::to_wire),
             ..ProducerState::default()
         })
         .collect())

@@ -1,5 +1,7 @@
 //! IncrementalAlterConfigs (44): sets, removes, appends to and subtracts from single configs.
 
+use std::borrow::Cow;
+
 use highwater_metadata::{AlterConfigsResult, ConfigEdit, IncrementalAlterConfigs, IncrementalResource};
 use highwater_types::ErrorCode;
 use highwater_wire::messages::IncrementalAlterConfigsRequest;
@@ -26,7 +28,7 @@ pub(super) fn handle(cx: &mut Cx<'_>, request: &Request<'_>, out: &mut Out) -> R
                 .map(|config| ConfigEdit {
                     name: config.name.into_owned(),
                     operation: config.config_operation,
-                    value: config.value.map(|value| value.into_owned()),
+                    value: config.value.map(Cow::into_owned),
                 })
                 .collect(),
         })

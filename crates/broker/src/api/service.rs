@@ -100,8 +100,8 @@ impl Service for Handlers {
     fn resume(&self, context: &mut Context<'_, Self>, parked: Parked, why: Wake, out: &mut Out) -> Served<Parked> {
         let mut cx = self.cx(context);
         self.served(match parked {
-            Parked::Fetch(fetch) => fetch::resume(&mut cx, fetch, why, out),
-            Parked::Produce(produce) => produce::resume(&mut cx, produce, why, out),
+            Parked::Fetch(fetch) => fetch::resume(&mut cx, *fetch, why, out),
+            Parked::Produce(produce) => produce::resume(&mut cx, *produce, why, out),
             Parked::Job(job) => parked::resume_job(job, why, out),
         })
     }

@@ -115,7 +115,7 @@ mod tests {
         let state = QuorumState { leader: NodeId::new(4), leader_epoch: LeaderEpoch::new(9) };
         state.write(directory.path(), "cluster").unwrap();
         assert_eq!(QuorumState::read(directory.path()).unwrap(), Some(state));
-        std::fs::write(directory.path().join(FILE), "{\"leaderId\":").unwrap();
+        fs::write(directory.path().join(FILE), "{\"leaderId\":").unwrap();
         assert!(matches!(QuorumState::read(directory.path()), Err(QuorumStateError::Malformed { .. })));
     }
 }

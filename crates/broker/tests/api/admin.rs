@@ -1,7 +1,8 @@
 //! Creating, growing, trimming, deleting and describing topics; brokers and disks.
 
+use std::borrow::Cow;
+
 use highwater_types::{ErrorCode, Uuid};
-use highwater_wire::messages as m;
 use highwater_wire::messages::create_topics_request::{CreatableReplicaAssignment, CreatableTopic};
 use highwater_wire::messages::delete_topics_request::DeleteTopicState;
 use highwater_wire::messages::*;
@@ -31,7 +32,7 @@ fn creation_is_refused_topic_by_topic() {
     let mut client = broker.client();
     client.create_topic("there", 1, &[]);
     client.create_topic("a.b", 1, &[]);
-    let config = m::create_topics_request::CreatableTopicConfig {
+    let config = create_topics_request::CreatableTopicConfig {
         name: "no.such.config".into(),
         value: Some("1".into()),
         ..Default::default()
@@ -123,7 +124,7 @@ fn topics_are_deleted_by_name_or_id() {
     let answer = client.call(6, &DeleteTopicsRequest { topics: states.into(), ..DeleteTopicsRequest::default() });
     let response: DeleteTopicsResponse<'_> = answer.body();
     let mut results: Vec<_> =
-        response.responses.iter().map(|r| (r.name.map(|n| n.into_owned()), code(r.error_code))).collect();
+        response.responses.iter().map(|r| (r.name.map(Cow::into_owned), code(r.error_code))).collect();
     results.sort();
     let name = |name: &str| Some(name.to_owned());
     assert_eq!(
@@ -164,7 +165,7 @@ fn partitions_are_added_and_every_topic_gets_a_result() {
     let mut client = broker.client();
     client.create_topic("t", 1, &[]);
     client.produce("t", &batch(&["kept"]));
-    let grow = |name: &'static str, count| m::create_partitions_request::CreatePartitionsTopic {
+    let grow = |name: &'static str, count| create_partitions_request::CreatePartitionsTopic {
         name: name.into(),
         count,
         assignments: None,
@@ -196,8 +197,8 @@ fn deleting_records_raises_the_log_start() {
         client.produce("t", &batch(&["a", "b"]));
     }
     let mut delete = |topic: &'static str, offset| {
-        let partition = m::delete_records_request::DeleteRecordsPartition { offset, ..Default::default() };
-        let topic = m::delete_records_request::DeleteRecordsTopic {
+        let partition = delete_records_request::DeleteRecordsPartition { offset, ..Default::default() };
+        let topic = delete_records_request::DeleteRecordsTopic {
             name: topic.into(),
             partitions: vec![partition].into(),
             ..Default::default()
@@ -266,13 +267,13 @@ fn topics_are_described_in_pages() {
         let request = DescribeTopicPartitionsRequest {
             topics: names
                 .iter()
-                .map(|name| m::describe_topic_partitions_request::TopicRequest {
+                .map(|name| describe_topic_partitions_request::TopicRequest {
                     name: (*name).into(),
                     ..Default::default()
                 })
                 .collect(),
             response_partition_limit: limit,
-            cursor: cursor.map(|(name, index)| m::describe_topic_partitions_request::Cursor {
+            cursor: cursor.map(|(name, index)| describe_topic_partitions_request::Cursor {
                 topic_name: name.into(),
                 partition_index: index,
                 ..Default::default()
@@ -282,9 +283,9 @@ fn topics_are_described_in_pages() {
         let answer = client.call(0, &request);
         let response: DescribeTopicPartitionsResponse<'_> = answer.body();
         let mut told = Vec::new();
-        for topic in response.topics.iter() {
+        for topic in &response.topics {
             let name = topic.name.unwrap().into_owned();
-            for partition in topic.partitions.iter() {
+            for partition in &topic.partitions {
                 assert!(partition.eligible_leader_replicas.is_some(), "never null: Java fails on null");
                 told.push((name.clone(), partition.partition_index, topic.error_code));
             }

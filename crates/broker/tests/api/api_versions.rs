@@ -162,7 +162,6 @@ answers! {
 #[test]
 fn every_advertised_version_is_answered() {
     use crate::common::{batch, create_request, fetch_request, metadata_request, produce_request};
-    use highwater_wire::messages as m;
 
     let broker = TestBroker::start();
     let client = &mut broker.client();
@@ -190,8 +189,8 @@ fn every_advertised_version_is_answered() {
         request
     });
     every_version::<_, ListOffsets>(client, 1, 11, |_| {
-        let at = |timestamp| m::list_offsets_request::ListOffsetsPartition { timestamp, ..Default::default() };
-        let topic = |timestamp| m::list_offsets_request::ListOffsetsTopic {
+        let at = |timestamp| list_offsets_request::ListOffsetsPartition { timestamp, ..Default::default() };
+        let topic = |timestamp| list_offsets_request::ListOffsetsTopic {
             name: "t".into(),
             partitions: vec![at(timestamp)].into(),
             ..Default::default()
@@ -207,7 +206,7 @@ fn every_advertised_version_is_answered() {
         let mut request = create_request(["a2", "a3", "a4", "a5", "a6", "a7"][version as usize - 2], 1, &[]);
         let mut good = request.topics.iter().next().unwrap();
         good.replication_factor = 1;
-        let bad = m::create_topics_request::CreatableTopic { name: "bad/name".into(), ..good.clone() };
+        let bad = create_topics_request::CreatableTopic { name: "bad/name".into(), ..good.clone() };
         request.topics = vec![good, bad].into();
         request
     });
@@ -217,13 +216,13 @@ fn every_advertised_version_is_answered() {
             ..Default::default()
         },
         _ => DeleteTopicsRequest {
-            topics: vec![m::delete_topics_request::DeleteTopicState { name: Some("a6".into()), ..Default::default() }]
+            topics: vec![delete_topics_request::DeleteTopicState { name: Some("a6".into()), ..Default::default() }]
                 .into(),
             ..Default::default()
         },
     });
     every_version::<_, DeleteRecords>(client, 0, 2, |_| DeleteRecordsRequest {
-        topics: vec![m::delete_records_request::DeleteRecordsTopic {
+        topics: vec![delete_records_request::DeleteRecordsTopic {
             name: "t".into(),
             partitions: vec![Default::default()].into(),
             ..Default::default()
@@ -233,7 +232,7 @@ fn every_advertised_version_is_answered() {
     });
     every_version::<_, InitProducerId>(client, 0, 5, |_| InitProducerIdRequest::default_for_test());
     every_version::<_, OffsetForLeaderEpoch>(client, 2, 4, |_| OffsetForLeaderEpochRequest {
-        topics: vec![m::offset_for_leader_epoch_request::OffsetForLeaderTopic {
+        topics: vec![offset_for_leader_epoch_request::OffsetForLeaderTopic {
             topic: "t".into(),
             partitions: vec![Default::default()].into(),
             ..Default::default()
@@ -242,7 +241,7 @@ fn every_advertised_version_is_answered() {
         ..Default::default()
     });
     every_version::<_, DescribeConfigs>(client, 1, 4, |_| DescribeConfigsRequest {
-        resources: vec![m::describe_configs_request::DescribeConfigsResource {
+        resources: vec![describe_configs_request::DescribeConfigsResource {
             resource_type: 2,
             resource_name: "t".into(),
             configuration_keys: None,
@@ -253,7 +252,7 @@ fn every_advertised_version_is_answered() {
         ..Default::default()
     });
     every_version::<_, AlterConfigs>(client, 0, 2, |_| AlterConfigsRequest {
-        resources: vec![m::alter_configs_request::AlterConfigsResource {
+        resources: vec![alter_configs_request::AlterConfigsResource {
             resource_type: 2,
             resource_name: "t".into(),
             ..Default::default()
@@ -263,7 +262,7 @@ fn every_advertised_version_is_answered() {
     });
     every_version::<_, DescribeLogDirs>(client, 1, 5, |_| DescribeLogDirsRequest::default());
     every_version::<_, CreatePartitions>(client, 0, 3, |version| CreatePartitionsRequest {
-        topics: vec![m::create_partitions_request::CreatePartitionsTopic {
+        topics: vec![create_partitions_request::CreatePartitionsTopic {
             name: "t".into(),
             count: 2 + i32::from(version),
             assignments: None,
@@ -273,7 +272,7 @@ fn every_advertised_version_is_answered() {
         ..Default::default()
     });
     every_version::<_, IncrementalAlterConfigs>(client, 0, 1, |_| IncrementalAlterConfigsRequest {
-        resources: vec![m::incremental_alter_configs_request::AlterConfigsResource {
+        resources: vec![incremental_alter_configs_request::AlterConfigsResource {
             resource_type: 2,
             resource_name: "t".into(),
             ..Default::default()

@@ -1,9 +1,9 @@
 //! Describing and altering configs, and that altered configs take effect.
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 
 use highwater_types::ErrorCode;
-use highwater_wire::messages as m;
 use highwater_wire::messages::describe_configs_request::DescribeConfigsResource;
 use highwater_wire::messages::describe_configs_response::DescribeConfigsResourceResult;
 use highwater_wire::messages::*;
@@ -13,12 +13,15 @@ use crate::common::{Client, TestBroker, batch, code};
 const TOPIC: i8 = 2;
 const BROKER: i8 = 4;
 
+/// Value, source, whether it is read-only, and the sources of its synonyms.
+type Described = (Option<String>, i8, bool, Vec<i8>);
+
 fn describe_all(
     client: &mut Client,
     kind: i8,
     name: &str,
     keys: Option<&[&'static str]>,
-) -> Result<BTreeMap<String, (Option<String>, i8, bool, Vec<i8>)>, ErrorCode> {
+) -> Result<BTreeMap<String, Described>, ErrorCode> {
     let request = DescribeConfigsRequest {
         resources: vec![DescribeConfigsResource {
             resource_type: kind,
@@ -38,7 +41,7 @@ fn describe_all(
     }
     let entry = |config: DescribeConfigsResourceResult<'_>| {
         let synonyms = config.synonyms.iter().map(|synonym| synonym.source).collect();
-        let value = config.value.map(|value| value.into_owned());
+        let value = config.value.map(Cow::into_owned);
         (config.name.into_owned(), (value, config.config_source, config.read_only, synonyms))
     };
     Ok(result.configs.iter().map(entry).collect())
@@ -46,12 +49,12 @@ fn describe_all(
 
 fn incremental(client: &mut Client, kind: i8, name: &str, edits: &[(&str, i8, Option<&str>)]) -> ErrorCode {
     let request = IncrementalAlterConfigsRequest {
-        resources: vec![m::incremental_alter_configs_request::AlterConfigsResource {
+        resources: vec![incremental_alter_configs_request::AlterConfigsResource {
             resource_type: kind,
             resource_name: name.to_owned().into(),
             configs: edits
                 .iter()
-                .map(|(name, operation, value)| m::incremental_alter_configs_request::AlterableConfig {
+                .map(|(name, operation, value)| incremental_alter_configs_request::AlterableConfig {
                     name: (*name).into(),
                     config_operation: *operation,
                     value: value.map(Into::into),
@@ -168,10 +171,10 @@ fn alter_configs_replaces_everything() {
     client.create_topic("t", 1, &[("retention.ms", "5"), ("segment.bytes", "2000000")]);
     let mut replace = |value: &'static str| {
         let request = AlterConfigsRequest {
-            resources: vec![m::alter_configs_request::AlterConfigsResource {
+            resources: vec![alter_configs_request::AlterConfigsResource {
                 resource_type: TOPIC,
                 resource_name: "t".into(),
-                configs: vec![m::alter_configs_request::AlterableConfig {
+                configs: vec![alter_configs_request::AlterableConfig {
                     name: "retention.ms".into(),
                     value: Some(value.into()),
                     ..Default::default()

@@ -18,7 +18,7 @@ fn three_batches(client: &mut Client) -> Uuid {
     id
 }
 
-fn with_partition<'a>(mut request: FetchRequest<'a>, change: impl FnOnce(&mut FetchPartition)) -> FetchRequest<'a> {
+fn with_partition<'a>(mut request: FetchRequest<'a>, change: impl FnOnce(&mut FetchPartition<'_>)) -> FetchRequest<'a> {
     let mut topic = request.topics.iter().next().unwrap();
     let mut partition = topic.partitions.iter().next().unwrap();
     change(&mut partition);
@@ -213,8 +213,8 @@ fn a_parked_fetch_learns_that_its_topic_was_deleted() {
 fn session(answer: &Answer) -> (i32, ErrorCode, Vec<(String, i32, usize)>) {
     let response: FetchResponse<'_> = answer.body();
     let mut told = Vec::new();
-    for topic in response.responses.iter() {
-        for partition in topic.partitions.iter() {
+    for topic in &response.responses {
+        for partition in &topic.partitions {
             told.push((topic.topic.to_string(), partition.partition_index, partition.records.len()));
         }
     }

@@ -1,5 +1,7 @@
 //! What the broker answers, asked over real sockets: one behaviour a test, one area a file.
 
+#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
+
 mod admin;
 mod api_versions;
 mod common;

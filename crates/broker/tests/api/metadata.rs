@@ -28,7 +28,7 @@ fn a_missing_topic_is_created_after_an_error() {
     let topic = only(&answer.body());
     assert_eq!(topic.partitions.len(), 4);
     assert_ne!(topic.topic_id, Uuid::ZERO);
-    for partition in topic.partitions.iter() {
+    for partition in &topic.partitions {
         assert_eq!((partition.leader_id, partition.leader_epoch), (1, 0));
         assert_eq!(partition.replica_nodes.iter().collect::<Vec<_>>(), [1]);
         assert_eq!(partition.isr_nodes.iter().collect::<Vec<_>>(), [1]);

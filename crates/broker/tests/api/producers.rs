@@ -1,7 +1,6 @@
 //! Ids for idempotent producers, and what is remembered of them.
 
 use highwater_types::ErrorCode;
-use highwater_wire::messages as m;
 use highwater_wire::messages::*;
 
 use highwater_records::{BatchBuilder, BatchOptions, ProducerStamp};
@@ -67,7 +66,7 @@ fn producers_are_described_and_survive_a_restart() {
     let first = recent_batch(now, 0, &["a", "b", "c"]);
     assert_eq!(client.produce("t", &first), (ErrorCode::None, 0));
     let describe = |client: &mut Client, topic: &'static str| {
-        let topic = m::describe_producers_request::TopicRequest {
+        let topic = describe_producers_request::TopicRequest {
             name: topic.into(),
             partition_indexes: vec![0, 0].into(),
             ..Default::default()

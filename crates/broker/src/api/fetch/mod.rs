@@ -69,13 +69,13 @@ pub(super) fn handle(cx: &mut Cx<'_>, request: &Request<'_>, out: &mut Out) -> R
 }
 
 /// Looks again at what a parked fetch waits for.
-pub(super) fn resume(cx: &mut Cx<'_>, fetch: Box<ParkedFetch>, why: Wake, out: &mut Out) -> Result<Outcome, Refused> {
+pub(super) fn resume(cx: &mut Cx<'_>, fetch: ParkedFetch, why: Wake, out: &mut Out) -> Result<Outcome, Refused> {
     let reads = fetch.read();
     if why != Wake::Ready || fetch.deadline <= cx.now.instant || reads.is_enough(&fetch.limits) {
         fetch.leave(cx);
-        return answer::send(cx, *fetch, reads, out);
+        return answer::send(cx, fetch, reads, out);
     }
-    wait_for_more(cx, *fetch, out)
+    wait_for_more(cx, fetch, out)
 }
 
 /// Parks, unless something has arrived while we went to wait for it.

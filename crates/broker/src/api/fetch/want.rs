@@ -68,7 +68,7 @@ impl TopicKey {
 /// The partitions that a request names.
 pub(super) fn wanted(body: &FetchRequest<'_>, by_id: bool) -> Vec<(PartitionKey, Want)> {
     let mut wanted = Vec::new();
-    for topic in body.topics.iter() {
+    for topic in &body.topics {
         let key = TopicKey::new(&topic.topic, topic.topic_id, by_id);
         wanted.extend(topic.partitions.iter().map(|partition| {
             let want = Want {
@@ -86,7 +86,7 @@ pub(super) fn wanted(body: &FetchRequest<'_>, by_id: bool) -> Vec<(PartitionKey,
 /// The partitions that a request takes out of its session.
 pub(super) fn forgotten(body: &FetchRequest<'_>, by_id: bool) -> Vec<PartitionKey> {
     let mut forgotten = Vec::new();
-    for topic in body.forgotten_topics_data.iter() {
+    for topic in &body.forgotten_topics_data {
         let key = TopicKey::new(&topic.topic, topic.topic_id, by_id);
         forgotten.extend(topic.partitions.iter().map(|index| PartitionKey { topic: key.clone(), index }));
     }

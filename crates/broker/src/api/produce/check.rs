@@ -18,7 +18,7 @@ pub(super) fn check_records(records: &[u8], version: i16) -> Result<(), (ErrorCo
         return invalid("the record batch has a negative size");
     };
     // Bytes too few to be another batch are dropped, as everywhere in the format.
-    if records.get(end..).is_some_and(|rest| starts_with_whole_entry(rest)) {
+    if records.get(end..).is_some_and(starts_with_whole_entry) {
         return invalid("a produce request has no more than one record batch for each partition");
     }
     let attributes = records.get(ATTRIBUTES_AT..).and_then(|bytes| bytes.first_chunk::<2>());

@@ -112,7 +112,7 @@ fn fail(topics: &mut [PendingTopic], wait: &Wait, code: ErrorCode) {
 /// Answers what is settled by now.
 pub(in crate::api) fn resume(
     cx: &mut Cx<'_>,
-    mut parked: Box<ParkedProduce>,
+    mut parked: ParkedProduce,
     why: Wake,
     out: &mut Out,
 ) -> Result<Outcome, Refused> {

@@ -85,9 +85,9 @@ impl<'f> Batch<'f> {
         let first_item = self.items.len();
         let acks = Acks::from_wire(body.acks);
         let from_admin = request.client_id.as_deref() == Some(ADMIN_CLIENT);
-        for topic in body.topic_data.iter() {
+        for topic in &body.topic_data {
             let entry = cx.view.topic_by(&topic.name, topic.topic_id);
-            for partition in topic.partition_data.iter() {
+            for partition in &topic.partition_data {
                 let records = match partition.records {
                     Records::Bytes(bytes) => bytes,
                     _ => &[],
@@ -208,15 +208,15 @@ fn append_run(cx: &Cx<'_>, items: &mut [Item], run: &[usize], bytes: &mut [Optio
     drop(locked);
     partition.wake(&cx.node.wakers);
     if let Some(task) = due_sync {
-        sync_later(cx, partition, task);
+        sync_later(cx, &partition, task);
     }
 }
 
 /// Syncs what a roll left behind on a worker, or here and now if all of them are busy.
-fn sync_later(cx: &Cx<'_>, partition: Arc<Partition>, task: highwater_log::FlushTask) {
+fn sync_later(cx: &Cx<'_>, partition: &Arc<Partition>, task: highwater_log::FlushTask) {
     let slot = Arc::new(parking_lot::Mutex::new(Some(task)));
     let shared = Arc::clone(&slot);
-    let target = Arc::clone(&partition);
+    let target = Arc::clone(partition);
     let submitted = cx.node.workers.submit(move || {
         if let Some(task) = shared.lock().take() {
             sync(&target, task);
@@ -225,7 +225,7 @@ fn sync_later(cx: &Cx<'_>, partition: Arc<Partition>, task: highwater_log::Flush
     if submitted.is_err()
         && let Some(task) = slot.lock().take()
     {
-        sync(&partition, task);
+        sync(partition, task);
     }
 }
 
