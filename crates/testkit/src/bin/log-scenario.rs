@@ -48,7 +48,8 @@ fn run(dirs: &[String], out: &mut impl Write) -> Result<bool, String> {
             }
         }
     }
-    let counts = format!("{scenarios} scenarios, {checks} checks, {differences} differences, {unsupported} unsupported");
+    let counts =
+        format!("{scenarios} scenarios, {checks} checks, {differences} differences, {unsupported} unsupported");
     writeln!(out, "{counts}").map_err(failed)?;
     Ok(differences == 0)
 }
