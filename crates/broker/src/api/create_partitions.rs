@@ -7,11 +7,12 @@ use highwater_wire::messages::create_partitions_response::{CreatePartitionsRespo
 
 use super::error_map::ToCode;
 use super::parked::{park_for, wall_now};
-use super::request::{Cx, Outcome, Refused, Request};
+use super::request::{CHANGES_MAX, Cx, Outcome, Refused, Request, at_most};
 use crate::net::Out;
 
 pub(super) fn handle(cx: &mut Cx<'_>, request: &Request<'_>, out: &mut Out) -> Result<Outcome, Refused> {
     let body: CreatePartitionsRequest<'_> = request.decode()?;
+    at_most(CHANGES_MAX, body.topics.len())?;
     let topics: Vec<NewPartitions> = body
         .topics
         .iter()

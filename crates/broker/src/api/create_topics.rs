@@ -11,12 +11,13 @@ use highwater_wire::messages::create_topics_response::{
 
 use super::error_map::ToCode;
 use super::parked::{park_for, wall_now};
-use super::request::{Cx, Outcome, Refused, Request};
+use super::request::{CHANGES_MAX, Cx, Outcome, Refused, Request, at_most};
 use crate::net::Out;
 use crate::quorum::ControllerDriver;
 
 pub(super) fn handle(cx: &mut Cx<'_>, request: &Request<'_>, out: &mut Out) -> Result<Outcome, Refused> {
     let body: CreateTopicsRequest<'_> = request.decode()?;
+    at_most(CHANGES_MAX, body.topics.len())?;
     let topics: Vec<NewTopic> = body
         .topics
         .iter()

@@ -9,11 +9,12 @@ use highwater_wire::messages::delete_topics_response::{DeletableTopicResult, Del
 
 use super::error_map::ToCode;
 use super::parked::{park_for, wall_now};
-use super::request::{Cx, Outcome, Refused, Request};
+use super::request::{CHANGES_MAX, Cx, Outcome, Refused, Request, at_most};
 use crate::net::Out;
 
 pub(super) fn handle(cx: &mut Cx<'_>, request: &Request<'_>, out: &mut Out) -> Result<Outcome, Refused> {
     let body: DeleteTopicsRequest<'_> = request.decode()?;
+    at_most(CHANGES_MAX, body.topics.len() + body.topic_names.len())?;
     let version = request.version();
     let topics: Vec<TopicSelector> = if version >= 6 {
         body.topics

@@ -10,11 +10,12 @@ use highwater_wire::messages::describe_configs_response::{
     DescribeConfigsResourceResult, DescribeConfigsResponse, DescribeConfigsResult, DescribeConfigsSynonym,
 };
 
-use super::request::{Cx, Outcome, Refused, Request};
+use super::request::{CHANGES_MAX, Cx, Outcome, Refused, Request, at_most};
 use crate::net::Out;
 
 pub(super) fn handle(cx: &mut Cx<'_>, request: &Request<'_>, out: &mut Out) -> Result<Outcome, Refused> {
     let body: DescribeConfigsRequest<'_> = request.decode()?;
+    at_most(CHANGES_MAX, body.resources.len())?;
     // A resource is described once: a repeated name must not multiply the answer.
     let mut seen = HashSet::new();
     let results = body

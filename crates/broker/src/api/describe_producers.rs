@@ -10,11 +10,12 @@ use highwater_wire::messages::describe_producers_response::{
 };
 
 use super::error_map::ToCode;
-use super::request::{Cx, Outcome, Refused, Request};
+use super::request::{Cx, NAMES_MAX, Outcome, Refused, Request, at_most};
 use crate::net::Out;
 
 pub(super) fn handle(cx: &mut Cx<'_>, request: &Request<'_>, out: &mut Out) -> Result<Outcome, Refused> {
     let body: DescribeProducersRequest<'_> = request.decode()?;
+    at_most(NAMES_MAX, body.topics.iter().map(|topic| topic.partition_indexes.len()).sum())?;
     // A partition is described once: a repeated name must not multiply the answer.
     let mut seen = HashSet::new();
     let mut topics = Vec::new();

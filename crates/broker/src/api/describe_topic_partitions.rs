@@ -11,11 +11,12 @@ use highwater_wire::messages::describe_topic_partitions_response::{
     DescribeTopicPartitionsResponseTopic,
 };
 
-use super::request::{Cx, Outcome, Refused, Request};
+use super::request::{Cx, NAMES_MAX, Outcome, Refused, Request, at_most};
 use crate::net::Out;
 
 pub(super) fn handle(cx: &mut Cx<'_>, request: &Request<'_>, out: &mut Out) -> Result<Outcome, Refused> {
     let body: DescribeTopicPartitionsRequest<'_> = request.decode()?;
+    at_most(NAMES_MAX, body.topics.len())?;
     let limit = usize::try_from(body.response_partition_limit).unwrap_or(0);
     let mut page = Page { room: limit.clamp(1, cx.node.settings.describe_partitions_max), topics: Vec::new() };
     let (first_topic, first_partition) = match &body.cursor {

@@ -4,11 +4,12 @@ use highwater_types::ErrorCode;
 use highwater_wire::messages::FindCoordinatorRequest;
 use highwater_wire::messages::find_coordinator_response::{Coordinator, FindCoordinatorResponse};
 
-use super::request::{Cx, Outcome, Refused, Request};
+use super::request::{Cx, NAMES_MAX, Outcome, Refused, Request, at_most};
 use crate::net::Out;
 
 pub(super) fn handle(_cx: &mut Cx<'_>, request: &Request<'_>, out: &mut Out) -> Result<Outcome, Refused> {
     let body: FindCoordinatorRequest<'_> = request.decode()?;
+    at_most(NAMES_MAX, body.coordinator_keys.len())?;
     let version = request.version();
     let (error, message) = match body.key_type {
         KEY_GROUP | KEY_TRANSACTION => (ErrorCode::CoordinatorNotAvailable, "The coordinator is not available."),

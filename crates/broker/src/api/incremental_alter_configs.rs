@@ -11,11 +11,12 @@ use highwater_wire::messages::incremental_alter_configs_response::{
 
 use super::error_map::ToCode;
 use super::parked::{park_for, wall_now};
-use super::request::{Cx, Outcome, Refused, Request};
+use super::request::{CHANGES_MAX, Cx, Outcome, Refused, Request, at_most};
 use crate::net::Out;
 
 pub(super) fn handle(cx: &mut Cx<'_>, request: &Request<'_>, out: &mut Out) -> Result<Outcome, Refused> {
     let body: IncrementalAlterConfigsRequest<'_> = request.decode()?;
+    at_most(CHANGES_MAX, body.resources.len())?;
     let resources: Vec<IncrementalResource> = body
         .resources
         .iter()

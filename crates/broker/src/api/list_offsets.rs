@@ -10,12 +10,13 @@ use highwater_wire::messages::list_offsets_response::{
 };
 
 use super::error_map::ToCode;
-use super::request::{Cx, Outcome, Refused, Request};
+use super::request::{Cx, NAMES_MAX, Outcome, Refused, Request, at_most};
 use crate::net::Out;
 use crate::partition::{LockedPartition, PartitionError};
 
 pub(super) fn handle(cx: &mut Cx<'_>, request: &Request<'_>, out: &mut Out) -> Result<Outcome, Refused> {
     let body: ListOffsetsRequest<'_> = request.decode()?;
+    at_most(NAMES_MAX, body.topics.iter().map(|topic| topic.partitions.len()).sum())?;
     let reader = Reader::of(&body);
     let repeated = repeated_partitions(&body);
     let topics = body

@@ -11,12 +11,13 @@ use highwater_wire::messages::metadata_response::{
 };
 
 use super::parked::wall_now;
-use super::request::{Cx, Outcome, Refused, Request};
+use super::request::{Cx, NAMES_MAX, Outcome, Refused, Request, at_most};
 use crate::net::Out;
 use crate::quorum::ControllerDriver;
 
 pub(super) fn handle(cx: &mut Cx<'_>, request: &Request<'_>, out: &mut Out) -> Result<Outcome, Refused> {
     let body: MetadataRequest<'_> = request.decode()?;
+    at_most(NAMES_MAX, body.topics.as_ref().map_or(0, Array::len))?;
     let version = request.version();
     let image = &cx.view.image;
     let topics = match &body.topics {

@@ -9,11 +9,12 @@ use highwater_wire::messages::offset_for_leader_epoch_response::{
 };
 
 use super::error_map::ToCode;
-use super::request::{Cx, Outcome, Refused, Request};
+use super::request::{Cx, NAMES_MAX, Outcome, Refused, Request, at_most};
 use crate::net::Out;
 
 pub(super) fn handle(cx: &mut Cx<'_>, request: &Request<'_>, out: &mut Out) -> Result<Outcome, Refused> {
     let body: OffsetForLeaderEpochRequest<'_> = request.decode()?;
+    at_most(NAMES_MAX, body.topics.iter().map(|topic| topic.partitions.len()).sum())?;
     let topics = body
         .topics
         .iter()

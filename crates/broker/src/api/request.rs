@@ -73,7 +73,28 @@ pub(crate) enum Refused {
     /// The peer's fault.
     #[error(transparent)]
     Malformed(#[from] DecodeError),
+    /// The request names more things than one request may.
+    #[error("a request names {count} things, and may name {max}")]
+    TooMany {
+        /// How many it names.
+        count: usize,
+        /// How many it may name.
+        max: usize,
+    },
     /// Our fault: the answer does not fit the version.
     #[error(transparent)]
     Answer(#[from] EncodeError),
 }
+
+/// Refuses a request that names more than `max` things.
+///
+/// A name takes a few bytes on the wire and some hundred in memory, here and in the answer, so the limit on a request's
+/// bytes alone would let one request take gigabytes.
+pub(super) fn at_most(max: usize, count: usize) -> Result<(), Refused> {
+    if max < count { Err(Refused::TooMany { count, max }) } else { Ok(()) }
+}
+
+/// Most topics or partitions that one request may name.
+pub(super) const NAMES_MAX: usize = 200_000;
+/// Most resources that one request may create, change or delete: as many records as one batch of metadata may have.
+pub(super) const CHANGES_MAX: usize = 10_000;

@@ -50,7 +50,7 @@ impl Handlers {
 
     fn refuse(&self, refused: &Refused) {
         match refused {
-            Refused::Malformed(_) => self.node.counters.malformed_requests.add(1),
+            Refused::Malformed(_) | Refused::TooMany { .. } => self.node.counters.malformed_requests.add(1),
             Refused::Answer(error) => tracing::error!("an answer could not be encoded: {error}"),
         }
     }

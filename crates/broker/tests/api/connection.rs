@@ -76,3 +76,13 @@ fn a_null_client_id_and_an_empty_one_are_fine() {
     let answer = client.receive((highwater_wire::ApiKey::ApiVersions, 0, 7));
     assert_eq!(answer.body::<ApiVersionsResponse<'_>>().error_code, 0);
 }
+
+#[test]
+fn a_request_that_names_too_much_ends_the_connection() {
+    use highwater_wire::messages::DeleteTopicsRequest;
+    let broker = TestBroker::start();
+    let names: Vec<std::borrow::Cow<'_, str>> = (0..10_001).map(|n| format!("t{n}").into()).collect();
+    let mut client = broker.client();
+    client.send(5, &DeleteTopicsRequest { topic_names: names.into(), ..DeleteTopicsRequest::default() });
+    assert_eq!(client.until_closed(), b"");
+}

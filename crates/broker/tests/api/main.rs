@@ -8,6 +8,7 @@ mod common;
 mod configs;
 mod connection;
 mod fetch;
+mod housekeeping;
 mod list_offsets;
 mod metadata;
 mod produce;

@@ -17,7 +17,7 @@ use highwater_wire::messages::{FetchRequest, FetchResponse};
 pub(crate) use want::Sessions;
 
 use super::parked::Parked;
-use super::request::{Cx, Outcome, Refused, ReplyTo, Request};
+use super::request::{Cx, NAMES_MAX, Outcome, Refused, ReplyTo, Request, at_most};
 use crate::net::{Out, Wake};
 use crate::partition::Partition;
 use crate::session::{SessionFetch, SessionRequest};
@@ -36,6 +36,8 @@ pub(crate) struct ParkedFetch {
 
 pub(super) fn handle(cx: &mut Cx<'_>, request: &Request<'_>, out: &mut Out) -> Result<Outcome, Refused> {
     let body: FetchRequest<'_> = request.decode()?;
+    at_most(NAMES_MAX, body.topics.iter().map(|topic| topic.partitions.len()).sum())?;
+    at_most(NAMES_MAX, body.forgotten_topics_data.iter().map(|topic| topic.partitions.len()).sum())?;
     let by_id = request.version() >= VERSION_WITH_TOPIC_IDS;
     let session = SessionRequest {
         session_id: body.session_id,

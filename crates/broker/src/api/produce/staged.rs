@@ -12,7 +12,7 @@ use highwater_wire::messages::ProduceRequest;
 use super::answer::{Appended, Failure, ItemOutcome};
 use super::check::check_records;
 use crate::api::error_map::ToCode;
-use crate::api::request::{Cx, Refused, ReplyTo};
+use crate::api::request::{Cx, NAMES_MAX, Refused, ReplyTo, at_most};
 use crate::api::service::read_header;
 use crate::api::supported::SupportedApi;
 use crate::partition::{Partition, PartitionError, sync};
@@ -82,6 +82,7 @@ impl<'f> Batch<'f> {
     pub(super) fn parse(&mut self, cx: &Cx<'_>, api: &SupportedApi, frame: &[u8]) -> Result<Parsed, Refused> {
         let request = read_header(api, frame)?;
         let body: ProduceRequest<'_> = request.decode()?;
+        at_most(NAMES_MAX, body.topic_data.iter().map(|topic| topic.partition_data.len()).sum())?;
         let first_item = self.items.len();
         let acks = Acks::from_wire(body.acks);
         let from_admin = request.client_id.as_deref() == Some(ADMIN_CLIENT);
