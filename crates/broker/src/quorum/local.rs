@@ -187,6 +187,9 @@ impl LocalPartitions {
             Some(found) => found,
             None => {
                 let directory = Arc::clone(self.directory_for(state)?);
+                if directory.is_closing() {
+                    return None;
+                }
                 match directory.create_log(&name, topic_id, settings.log.clone(), now) {
                     Ok(log) => (directory, log),
                     Err(error) => {

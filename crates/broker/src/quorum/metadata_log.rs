@@ -280,3 +280,70 @@ const DIRECTORY: &str = "__cluster_metadata-0";
 /// Version of the LeaderChange message before voters had directory ids (`kraft.version` 0).
 const LEADER_CHANGE_VERSION: i16 = 0;
 const REPLAY_BYTES: u32 = 1 << 20;
+
+#[cfg(test)]
+mod tests {
+    use highwater_log::{LogDir, RealDisk};
+
+    use super::*;
+
+    fn open(directory: &Path) -> (MetadataLog, LockedDir) {
+        let locked = LogDir::lock(RealDisk::shared(), directory).unwrap();
+        (MetadataLog::open(&locked, "cluster", NodeId::new(1), Now::read().wall).unwrap(), locked)
+    }
+
+    fn feature(level: i16) -> MetadataRecord {
+        MetadataRecord::FeatureLevel { name: "metadata.version".into(), level }
+    }
+
+    fn replayed(log: &mut MetadataLog) -> Vec<(u64, MetadataRecord)> {
+        let mut records = Vec::new();
+        log.replay(&mut |offset, record| {
+            records.push((offset.value(), record.clone()));
+            Ok(())
+        })
+        .unwrap();
+        records
+    }
+
+    #[test]
+    fn what_was_appended_is_replayed_after_a_crash_and_each_start_has_its_epoch() {
+        let directory = tempfile::tempdir().unwrap();
+        let (mut log, lock) = open(directory.path());
+        assert_eq!((log.leader_epoch(), log.next_offset()), (LeaderEpoch::new(1), Offset::new(1)));
+        assert_eq!(log.append(&[feature(22), feature(23)]).unwrap(), Offset::new(1));
+        assert_eq!(log.append(&[feature(24)]).unwrap(), Offset::new(3));
+        // Dropped, not closed: what a crash leaves.
+        drop((log, lock));
+        let (mut log, _lock) = open(directory.path());
+        assert_eq!((log.leader_epoch(), log.next_offset()), (LeaderEpoch::new(2), Offset::new(5)));
+        assert_eq!(replayed(&mut log), [(1, feature(22)), (2, feature(23)), (3, feature(24))]);
+    }
+
+    #[test]
+    fn a_batch_that_was_torn_by_a_crash_is_gone_whole() {
+        let directory = tempfile::tempdir().unwrap();
+        let (mut log, lock) = open(directory.path());
+        log.append(&[feature(22)]).unwrap();
+        log.append(&[feature(23), feature(24)]).unwrap();
+        drop((log, lock));
+        let file = directory.path().join(DIRECTORY).join("00000000000000000000.log");
+        let length = fs::metadata(&file).unwrap().len();
+        fs::File::options().write(true).open(&file).unwrap().set_len(length - 1).unwrap();
+        let (mut log, _lock) = open(directory.path());
+        assert_eq!(replayed(&mut log), [(1, feature(22))]);
+    }
+
+    #[test]
+    fn an_epoch_is_never_used_twice_even_if_the_log_was_lost() {
+        let directory = tempfile::tempdir().unwrap();
+        for epoch in 1..4 {
+            let (log, _lock) = open(directory.path());
+            assert_eq!(log.leader_epoch(), LeaderEpoch::new(epoch));
+        }
+        let log_directory = directory.path().join(DIRECTORY);
+        fs::remove_file(log_directory.join("00000000000000000000.log")).unwrap();
+        fs::remove_file(log_directory.join("leader-epoch-checkpoint")).unwrap();
+        assert_eq!(open(directory.path()).0.leader_epoch(), LeaderEpoch::new(4));
+    }
+}

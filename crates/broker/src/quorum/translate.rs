@@ -471,3 +471,138 @@ fn field(field: &'static str, value: impl Into<i64>) -> TranslateError {
 
 /// In a partition change: the leader stays as it is.
 const LEADER_UNCHANGED: i32 = -2;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// One record of each kind, with every field set to something that is not its default.
+    fn samples() -> Vec<MetadataRecord> {
+        let node = NodeId::new(3);
+        let epoch = BrokerEpoch(9);
+        let id = TopicId(Uuid::from_bytes([7; 16]));
+        let directory = DirectoryId(Uuid::from_bytes([8; 16]));
+        let nodes = vec![node, NodeId::new(4)];
+        let state = PartitionImage {
+            replicas: nodes.clone(),
+            isr: vec![node],
+            removing: vec![NodeId::new(5)],
+            adding: vec![NodeId::new(6)],
+            leader: Some(node),
+            recovery: LeaderRecovery::Recovering,
+            leader_epoch: LeaderEpoch::new(11),
+            partition_epoch: PartitionEpoch::new(12),
+            directories: vec![directory, directory],
+            elr: Vec::new(),
+            last_known_elr: Vec::new(),
+        };
+        let endpoints = vec![Endpoint { name: "PLAINTEXT".into(), host: "h".into(), port: 9092, security_protocol: 0 }];
+        let features = vec![FeatureRange { name: "metadata.version".into(), min: 1, max: 30 }];
+        let partition = PartitionIndex::new(2);
+        vec![
+            MetadataRecord::RegisterBroker(RegisterBroker {
+                node,
+                incarnation: Uuid::from_bytes([1; 16]),
+                epoch,
+                endpoints: endpoints.clone(),
+                features: features.clone(),
+                rack: Some("r".into()),
+                fenced: false,
+                in_controlled_shutdown: true,
+                log_dirs: vec![directory],
+            }),
+            MetadataRecord::UnregisterBroker { node, epoch },
+            MetadataRecord::Topic { name: TopicName::new("t").unwrap(), id },
+            MetadataRecord::Partition(PartitionRecord { topic_id: id, partition, state: state.clone() }),
+            MetadataRecord::Partition(PartitionRecord {
+                topic_id: id,
+                partition,
+                state: PartitionImage { leader: None, elr: nodes.clone(), last_known_elr: vec![node], ..state },
+            }),
+            MetadataRecord::PartitionChange(PartitionChange {
+                topic_id: id,
+                partition,
+                isr: Some(nodes.clone()),
+                leader: Some(None),
+                recovery: Some(LeaderRecovery::Recovered),
+                directories: Some(vec![directory]),
+                ..PartitionChange::default()
+            }),
+            MetadataRecord::PartitionChange(PartitionChange {
+                topic_id: id,
+                partition,
+                leader: Some(Some(node)),
+                elr: Some(nodes),
+                ..PartitionChange::default()
+            }),
+            MetadataRecord::RemoveTopic { id },
+            MetadataRecord::Config(ConfigChange {
+                kind: ResourceKind::Topic,
+                resource: "t".into(),
+                name: "retention.ms".into(),
+                value: None,
+            }),
+            MetadataRecord::FenceBroker { node, epoch },
+            MetadataRecord::UnfenceBroker { node, epoch },
+            MetadataRecord::BrokerRegistrationChange(BrokerRegistrationChange {
+                node,
+                epoch,
+                fenced: Some(false),
+                in_controlled_shutdown: true,
+                log_dirs: Some(vec![directory]),
+            }),
+            MetadataRecord::FeatureLevel { name: "metadata.version".into(), level: 25 },
+            MetadataRecord::ProducerIds { node, epoch: None, next: ProducerId::new(1000) },
+            MetadataRecord::RegisterController(RegisterController {
+                node,
+                incarnation: Uuid::from_bytes([2; 16]),
+                endpoints,
+                features,
+            }),
+            MetadataRecord::ClearElr { topic: Some("t".into()) },
+            MetadataRecord::BeginTransaction { name: Some("n".into()) },
+            MetadataRecord::EndTransaction,
+            MetadataRecord::AbortTransaction { reason: Some("r".into()) },
+            MetadataRecord::NoOp,
+        ]
+    }
+
+    #[test]
+    fn every_kind_comes_back_as_it_was() {
+        for record in samples() {
+            let (encoded, version) = to_wire(&record);
+            let mut bytes = Vec::new();
+            highwater_wire::metadata_frame::encode(&mut bytes, &encoded, version).unwrap();
+            let (found, decoded) = highwater_wire::metadata_frame::decode(&bytes).unwrap();
+            assert_eq!(found, version);
+            assert_eq!(from_wire(&decoded).unwrap(), record);
+        }
+    }
+
+    #[test]
+    fn what_would_weaken_a_cluster_is_not_skipped() {
+        for refused in [
+            MetadataLogRecord::AccessControlEntry(Default::default()),
+            MetadataLogRecord::ClientQuota(Default::default()),
+            MetadataLogRecord::UserScramCredential(Default::default()),
+            MetadataLogRecord::DelegationToken(Default::default()),
+            MetadataLogRecord::ZkMigrationState(wire::ZkMigrationStateRecord {
+                zk_migration_state: 2,
+                ..Default::default()
+            }),
+        ] {
+            assert!(matches!(from_wire(&refused), Err(TranslateError::Unsupported { .. })), "{refused:?}");
+        }
+        let ended = wire::ZkMigrationStateRecord { zk_migration_state: 3, ..Default::default() };
+        assert_eq!(from_wire(&MetadataLogRecord::ZkMigrationState(ended)).unwrap(), MetadataRecord::NoOp);
+    }
+
+    #[test]
+    fn numbers_out_of_range_are_refused() {
+        let partition = wire::PartitionRecord { partition_id: -1, ..Default::default() };
+        let change = wire::BrokerRegistrationChangeRecord { fenced: 5, ..Default::default() };
+        for refused in [MetadataLogRecord::Partition(partition), MetadataLogRecord::BrokerRegistrationChange(change)] {
+            assert!(matches!(from_wire(&refused), Err(TranslateError::Field { .. })), "{refused:?}");
+        }
+    }
+}
