@@ -2,6 +2,7 @@
 
 use std::io;
 use std::net::SocketAddr;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::thread::JoinHandle;
@@ -18,6 +19,7 @@ use parking_lot::Mutex;
 
 use crate::api::{Handlers, Sessions};
 use crate::config::{BrokerConfig, Listener};
+use crate::descriptors;
 use crate::lifecycle::{BrokerError, Event, Lifecycle};
 use crate::net::{Now, Wakers};
 use crate::node::{Advertised, Counters, Node, Settings};
@@ -106,6 +108,8 @@ impl From<ControllerStartError> for StartError {
 impl Broker {
     /// Starts a broker: formats new directories, recovers logs, replays the metadata, and listens.
     ///
+    /// The process may open as many files afterwards as its hard limit says (`RLIMIT_NOFILE`).
+    ///
     /// When this returns, clients are served. Blocks for as long as recovery takes, which after a clean shutdown is
     /// some milliseconds.
     ///
@@ -114,6 +118,7 @@ impl Broker {
     /// [`StartError`] if the directories, the metadata log or a listener cannot be used.
     pub fn start(config: &BrokerConfig) -> Result<Self, StartError> {
         let now = Now::read();
+        descriptors::raise_limit();
         if config.listeners.is_empty() {
             return Err(StartError::NoListener);
         }
@@ -177,7 +182,14 @@ impl Broker {
         };
         let housekeeping = std::thread::Builder::new()
             .name("housekeeping".to_owned())
-            .spawn(move || keeper.run())
+            .spawn(move || {
+                let lifecycle = Arc::clone(&keeper.lifecycle);
+                if catch_unwind(AssertUnwindSafe(|| keeper.run())).is_err() {
+                    let error = BrokerError::Thread { name: "the housekeeping thread" };
+                    tracing::error!("the broker stops: {error}");
+                    lifecycle.end(Err(error));
+                }
+            })
             .map_err(thread("housekeeping"))?;
         Ok(Self { node, lifecycle, server, local_addrs, events, housekeeping: Some(housekeeping), apart })
     }
@@ -231,6 +243,8 @@ impl Broker {
     }
 
     fn stop(&mut self) {
+        // Thousands of partitions may be on the way; who stops the broker does not wait for them.
+        self.node.directories.iter().for_each(|directory| directory.begin_close());
         let server = self.server.lock().take();
         if let Some(server) = server {
             server.stop(CONNECTIONS_STOP_TIMEOUT);
@@ -379,6 +393,9 @@ impl Keeper {
                 Ok(Event::MetadataFailed(reason)) => self.end(BrokerError::MetadataLog { reason }),
                 Ok(Event::Stop) | Err(RecvTimeoutError::Disconnected) => return,
                 Err(RecvTimeoutError::Timeout) => {}
+            }
+            if self.server.lock().as_ref().is_some_and(Server::has_lost_a_loop) {
+                self.end(BrokerError::Thread { name: "an event loop" });
             }
         }
     }

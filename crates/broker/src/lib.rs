@@ -3,6 +3,7 @@
 mod api;
 mod broker;
 pub mod config;
+mod descriptors;
 mod lifecycle;
 pub mod net;
 mod node;

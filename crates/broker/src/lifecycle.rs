@@ -29,6 +29,12 @@ pub enum BrokerError {
         /// What the log said.
         reason: String,
     },
+    /// A thread of the broker panicked outside of any request. This is a defect; the panic was logged.
+    #[error("{name} panicked")]
+    Thread {
+        /// Which one.
+        name: &'static str,
+    },
 }
 
 /// Whether the broker has ended, and how.

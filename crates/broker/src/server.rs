@@ -158,6 +158,13 @@ impl Server {
         NetStats::sum(self.stats.iter().map(Arc::as_ref))
     }
 
+    /// Whether an event loop panicked outside of the service, so that its connections are dead. The panic was reported
+    /// by the panic hook; what the server still does is not worth keeping, so stop it.
+    #[must_use]
+    pub fn has_lost_a_loop(&self) -> bool {
+        self.threads.iter().any(JoinHandle::is_finished)
+    }
+
     /// Stops the server and waits for its threads.
     ///
     /// Listening sockets close at once. Parked requests are resumed with

@@ -3,6 +3,7 @@
 use std::collections::HashMap;
 use std::io;
 use std::net::{IpAddr, SocketAddr, TcpListener, TcpStream};
+use std::os::fd::AsRawFd;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
@@ -11,6 +12,7 @@ use parking_lot::Mutex;
 
 use super::waker::{Accepted, SLOTS_MAX};
 use super::{Stats, Wakers};
+use crate::descriptors;
 
 /// How many connections a server accepts.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -136,6 +138,8 @@ pub(crate) struct Acceptor {
     window_start: Instant,
     window_count: u32,
     random: u64,
+    /// Connections with this descriptor number or a higher one are refused: the logs need what is left.
+    descriptors_end: i32,
 }
 
 impl Acceptor {
@@ -157,6 +161,7 @@ impl Acceptor {
             window_start: now,
             window_count: 0,
             random: seed | 1,
+            descriptors_end: descriptors::connections_end(),
         }
     }
 
@@ -192,6 +197,11 @@ impl Acceptor {
                     return;
                 }
                 match self.listeners[listener].accept() {
+                    Ok((stream, _)) if self.descriptors_end <= stream.as_raw_fd() => {
+                        stats.connections_refused.add(1);
+                        self.pause(now, &"the connections have used their share of the open files");
+                        return;
+                    }
                     Ok((stream, peer_addr)) => {
                         self.failing = false;
                         self.hand_over(stream, peer_addr, listener, stats);
@@ -200,15 +210,20 @@ impl Acceptor {
                     Err(error) if is_about_the_peer(&error) => {}
                     Err(error) => {
                         stats.accept_errors.add(1);
-                        if !std::mem::replace(&mut self.failing, true) {
-                            tracing::warn!(%error, "no connections are accepted until this is over");
-                        }
-                        self.paused_until = Some(now + ACCEPT_PAUSE);
+                        self.pause(now, &error);
                         return;
                     }
                 }
             }
         }
+    }
+
+    /// Leaves new connections to wait for a while, which is logged once.
+    fn pause(&mut self, now: Instant, why: &dyn std::fmt::Display) {
+        if !std::mem::replace(&mut self.failing, true) {
+            tracing::warn!("no connections are accepted until this is over: {why}");
+        }
+        self.paused_until = Some(now + ACCEPT_PAUSE);
     }
 
     fn hand_over(&mut self, stream: TcpStream, peer_addr: SocketAddr, listener: usize, stats: &Stats) {

@@ -17,6 +17,8 @@ pub(crate) struct Directory {
     path: PathBuf,
     id: DirectoryId,
     offline: AtomicBool,
+    /// Whether the broker is stopping.
+    closing: AtomicBool,
     /// Partitions in it, to spread new ones.
     partition_count: AtomicUsize,
     /// `None` once closed.
@@ -30,6 +32,7 @@ impl Directory {
             path: files.path().to_owned(),
             id,
             offline: AtomicBool::new(false),
+            closing: AtomicBool::new(false),
             partition_count: AtomicUsize::new(partition_count),
             files: Mutex::new(Some(files)),
             events,
@@ -60,6 +63,16 @@ impl Directory {
         );
         // If the channel is full or closed, the broker is about to end anyway.
         let _ = self.events.try_send(Event::DirectoryFailed(Arc::clone(self)));
+    }
+
+    /// Says that the broker is stopping: no more logs need be created, since the next start creates what is missing.
+    pub(crate) fn begin_close(&self) {
+        self.closing.store(true, Ordering::Relaxed);
+    }
+
+    /// Whether the broker is stopping.
+    pub(crate) fn is_closing(&self) -> bool {
+        self.closing.load(Ordering::Relaxed)
     }
 
     /// Creates the log of a new partition.
