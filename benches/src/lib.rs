@@ -12,6 +12,7 @@ pub mod allocations;
 pub mod batch;
 pub mod case;
 pub mod client;
+pub mod embedded;
 pub mod idle;
 pub mod machine;
 pub mod measure;

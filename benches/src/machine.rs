@@ -23,9 +23,9 @@ impl Machine {
         let memory_kb = field("/proc/meminfo", "MemTotal:")
             .and_then(|text| text.strip_suffix(" kB").and_then(|kb| kb.trim().parse::<f64>().ok()))
             .unwrap_or(0.0);
-        let dirty =
-            output("git", &["status", "--porcelain", "--untracked-files=no"]).is_some_and(|text| !text.is_empty());
-        let commit = output("git", &["rev-parse", "--short=12", "HEAD"]);
+        let dirty = output("git", &["-C", SOURCE, "status", "--porcelain", "--untracked-files=no"])
+            .is_some_and(|text| !text.is_empty());
+        let commit = output("git", &["-C", SOURCE, "rev-parse", "--short=12", "HEAD"]);
         Self {
             cpu: field("/proc/cpuinfo", "model name").unwrap_or_else(unknown),
             cpus: std::thread::available_parallelism().map_or(1, Into::into),
@@ -64,3 +64,6 @@ fn output(program: &str, arguments: &[&str]) -> Option<String> {
     let output = Command::new(program).args(arguments).output().ok()?;
     output.status.success().then(|| String::from_utf8_lossy(&output.stdout).trim().to_owned())
 }
+
+/// The checkout that this program was built from.
+const SOURCE: &str = env!("CARGO_MANIFEST_DIR");

@@ -27,7 +27,7 @@ pub fn head(out: &mut impl Write) -> io::Result<()> {
 /// # Errors
 ///
 /// If `out` fails.
-pub fn line(out: &mut impl Write, case: &Case, measured: &Measured, allocations: Option<f64>) -> io::Result<()> {
+pub fn line(out: &mut impl Write, case: &Case, measured: &Measured, allocations: f64) -> io::Result<()> {
     let Measured { pairs, raw, requests, request_bytes, syscalls } = measured;
     let requests = *requests as f64;
     let us = |pick: fn(&(Sample, Sample)) -> Duration| {
@@ -48,18 +48,17 @@ pub fn line(out: &mut impl Write, case: &Case, measured: &Measured, allocations:
         RawVariant::Produce(pattern) => format!("{pattern:?}").to_lowercase(),
         RawVariant::Fetch(sending) => format!("{sending:?}").to_lowercase(),
     };
-    let counted = |count: &Option<f64>| count.map_or_else(|| "not measured".into(), |count| format!("{count:.2}"));
+    let syscalls = syscalls.map_or_else(|| "not measured".into(), |count| format!("{count:.2}"));
     writeln!(
         out,
-        "| {} | {broker:.1} | {:.3} | {rate:.0} | {:.0} | {raw_us:.1} ({way}) | {:.0} % ({:.0} to {:.0}) | {goal} | {} | {} |",
+        "| {} | {broker:.1} | {:.3} | {rate:.0} | {:.0} | {raw_us:.1} ({way}) | {:.0} % ({:.0} to {:.0}) | {goal} | {} | {allocations:.3} |",
         case.name(),
         broker * 1e3 / *request_bytes as f64,
         rate * *request_bytes as f64 / 1e6,
         ratio * 100.0,
         least * 100.0,
         most * 100.0,
-        counted(syscalls),
-        counted(&allocations),
+        syscalls,
     )
 }
 

@@ -13,6 +13,7 @@ use std::time::Duration;
 use clap::{Parser, Subcommand};
 use highwater_benches::allocations::CountingAllocator;
 use highwater_benches::case::{self, Case};
+use highwater_benches::embedded;
 use highwater_benches::idle::Idle;
 use highwater_benches::machine::Machine;
 use highwater_benches::measure::Bench;
@@ -101,7 +102,9 @@ fn load(arguments: &Arguments) -> Result<(), Box<dyn Error>> {
     report::head(&mut out)?;
     for case in &cases {
         let measured = bench.measure(case, arguments.pairs, arguments.scale)?;
-        report::line(&mut out, case, &measured, None)?;
+        let brief = (measured.requests / ALLOCATIONS_SHARE / case.connections as u64).max(1) * case.connections as u64;
+        let allocations = embedded::allocations_per_request(case, data.path(), brief)?;
+        report::line(&mut out, case, &measured, allocations)?;
         out.flush()?;
     }
     bench.finish()?;
@@ -133,3 +136,5 @@ fn build_broker(build_folder: &Path) -> Result<PathBuf, Box<dyn Error>> {
 
 const STARTS: usize = 7;
 const IDLE_TIME: Duration = Duration::from_secs(10);
+/// Allocations are the same for every request: counting them over a part of a sample's requests is enough.
+const ALLOCATIONS_SHARE: u64 = 10;
