@@ -1,5 +1,7 @@
 //! The commands of the real binary, as a user types them.
 
+#![expect(clippy::unwrap_used, reason = "a test ends where something unexpected happens")]
+
 mod dev;
 mod log_dump;
 mod process;

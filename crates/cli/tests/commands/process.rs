@@ -32,7 +32,7 @@ impl Running {
         let mut stdout = BufReader::new(child.stdout.take().expect("standard output is a pipe"));
         let mut line = String::new();
         stdout.read_line(&mut line).expect("standard output is readable");
-        let address = line.strip_prefix("ready ").map(str::trim_end).unwrap_or_else(|| panic!("it said {line:?}"));
+        let address = line.strip_prefix("ready ").map_or_else(|| panic!("it said {line:?}"), str::trim_end);
         let address = address.parse().expect("an address");
         Self { child, stdout, address }
     }
