@@ -25,9 +25,7 @@ use crate::net::{Now, Wakers};
 use crate::node::{Advertised, Counters, Node, Settings};
 use crate::partition::{Directories, Housekeeper, Intervals, log_config};
 use crate::purgatory::Workers;
-use crate::quorum::{
-    ControllerDriver, ControllerHandle, ControllerStartError, LocalPartitions, MetadataLogError, PRODUCER_EXPIRATION_MS,
-};
+use crate::quorum::{ControllerDriver, ControllerHandle, ControllerStartError, LocalPartitions, MetadataLogError};
 use crate::random::{random_u64, random_uuid};
 use crate::server::{Server, ServerError};
 use crate::storage::{LockedStorage, Storage, StorageError};
@@ -302,7 +300,7 @@ fn config_of(config: &BrokerConfig, image: MetadataImage) -> impl Fn(&TopicParti
     move |partition| {
         let resolver = ConfigResolver { image: &image, static_config: &static_config, node };
         let topic = resolver.topic_config(partition.topic.as_str());
-        log_config(&topic, PRODUCER_EXPIRATION_MS, random_u64()).unwrap_or_else(|error| {
+        log_config(&resolver, &topic, random_u64()).unwrap_or_else(|error| {
             tracing::error!(%partition, "configuration is not usable, the defaults serve: {error}");
             LogConfig::default().checked().expect("Kafka's defaults are within Kafka's limits")
         })

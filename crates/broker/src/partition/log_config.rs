@@ -1,10 +1,10 @@
 //! From a topic's effective configuration to the log's.
 
 use highwater_log::{CheckedLogConfig, CleanupPolicy, ConfigError, LogConfig};
-use highwater_metadata::config::{CompressionType, TimestampType as TopicTimestampType, TopicConfig};
+use highwater_metadata::config::{CompressionType, ConfigResolver, TimestampType as TopicTimestampType, TopicConfig};
 use highwater_records::{Codec, Compression, TimestampType};
 
-/// Translates the effective configuration of a topic for the logs of its partitions.
+/// Translates the effective configuration of a topic, and what the broker adds to it, for the logs of its partitions.
 ///
 /// `jitter_seed` spreads the rolling of partitions with `segment.jitter.ms`.
 ///
@@ -12,8 +12,8 @@ use highwater_records::{Codec, Compression, TimestampType};
 ///
 /// If a value passed the controller's checks but not the log's.
 pub(crate) fn log_config(
+    resolver: &ConfigResolver<'_>,
     topic: &TopicConfig,
-    producer_expiration_ms: u64,
     jitter_seed: u64,
 ) -> Result<CheckedLogConfig, ConfigError> {
     LogConfig {
@@ -38,7 +38,7 @@ pub(crate) fn log_config(
         flush_ms: never_is_none(topic.flush_ms),
         preallocate: topic.preallocate,
         compaction_lag_ms_max: topic.cleanup_policy.compact.then_some(topic.max_compaction_lag_ms),
-        producer_expiration_ms,
+        producer_expiration_ms: producer_expiration_ms(resolver),
         jitter_seed,
         ..LogConfig::default()
     }
@@ -56,6 +56,12 @@ fn compression(topic: &TopicConfig) -> Option<Compression> {
     };
     // The controller has checked the level's range when it was set.
     Some(level.and_then(|level| Compression::with_level(codec, level).ok()).unwrap_or(Compression::new(codec)))
+}
+
+/// `producer.id.expiration.ms`, which is the broker's and not the topic's.
+fn producer_expiration_ms(resolver: &ConfigResolver<'_>) -> u64 {
+    let value = resolver.broker_value("producer.id.expiration.ms").and_then(|value| value.parse().ok());
+    value.unwrap_or(LogConfig::default().producer_expiration_ms)
 }
 
 /// Kafka writes "never" as the largest long.

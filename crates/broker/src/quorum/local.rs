@@ -136,7 +136,8 @@ impl LocalPartitions {
                 }
                 let name = TopicPartition::new(topic.name().clone(), index);
                 let existing = existing(&name);
-                self.host(name, topic.id(), state, &config, existing, now)
+                let settings = self.settings(image, &name, &config)?;
+                self.host(name, topic.id(), state, settings, existing, now)
             })
             .collect();
         TopicEntry { name: topic.name().clone(), id: topic.id(), partitions }
@@ -158,11 +159,12 @@ impl LocalPartitions {
                     return None;
                 }
                 if let Some(partition) = known.and_then(|entry| entry.partition(index.to_wire())) {
-                    self.lead_again(partition, state, &config, now);
+                    self.lead_again(image, partition, state, &config, now);
                     return Some(Arc::clone(partition));
                 }
                 let name = TopicPartition::new(topic.name().clone(), index);
-                self.host(name, topic.id(), state, &config, None, now)
+                let settings = self.settings(image, &name, &config)?;
+                self.host(name, topic.id(), state, settings, None, now)
             })
             .collect();
         TopicEntry { name: topic.name().clone(), id: topic.id(), partitions }
@@ -178,11 +180,10 @@ impl LocalPartitions {
         name: TopicPartition,
         topic_id: TopicId,
         state: &PartitionImage,
-        config: &TopicConfig,
+        settings: Settings,
         existing: Option<(Arc<Directory>, Log)>,
         now: TimestampMs,
     ) -> Option<Arc<Partition>> {
-        let settings = self.settings(&name, config)?;
         let (directory, mut log) = match existing {
             Some(found) => found,
             None => {
@@ -190,7 +191,7 @@ impl LocalPartitions {
                 if directory.is_closing() {
                     return None;
                 }
-                match directory.create_log(&name, topic_id, settings.log.clone(), now) {
+                match directory.create_log(&name, topic_id, settings.log, now) {
                     Ok(log) => (directory, log),
                     Err(error) => {
                         tracing::error!(partition = %name, "log could not be created: {error}");
@@ -221,8 +222,15 @@ impl LocalPartitions {
     }
 
     /// Goes on serving a partition in a new epoch or with new replicas.
-    fn lead_again(&self, partition: &Arc<Partition>, state: &PartitionImage, config: &TopicConfig, now: TimestampMs) {
-        let Some(settings) = self.settings(partition.name(), config) else { return };
+    fn lead_again(
+        &self,
+        image: &MetadataImage,
+        partition: &Arc<Partition>,
+        state: &PartitionImage,
+        config: &TopicConfig,
+        now: TimestampMs,
+    ) {
+        let Some(settings) = self.settings(image, partition.name(), config) else { return };
         let Ok(mut locked) = partition.lock() else { return };
         let (epoch, log_end, high_watermark) =
             (state.leader_epoch, locked.log().log_end(), locked.log().high_watermark());
@@ -250,7 +258,7 @@ impl LocalPartitions {
     fn reconfigure(&self, image: &MetadataImage, topic: &TopicEntry) {
         let config = self.topic_config(image, &topic.name);
         for partition in topic.partitions.iter().flatten() {
-            let Some(settings) = self.settings(partition.name(), &config) else { return };
+            let Some(settings) = self.settings(image, partition.name(), &config) else { return };
             if let Ok(mut locked) = partition.lock() {
                 locked.with_leader(|leader| leader.set_config(settings.leader));
                 // Setting a configuration does no I/O.
@@ -286,8 +294,8 @@ impl LocalPartitions {
         self.resolver(image).topic_config(topic.as_str())
     }
 
-    fn settings(&self, partition: &TopicPartition, config: &TopicConfig) -> Option<Settings> {
-        match log_config(config, PRODUCER_EXPIRATION_MS, random_u64()) {
+    fn settings(&self, image: &MetadataImage, partition: &TopicPartition, config: &TopicConfig) -> Option<Settings> {
+        match log_config(&self.resolver(image), config, random_u64()) {
             Ok(log) => {
                 let leader =
                     LeaderConfig { min_insync_replicas: config.min_insync_replicas, ..LeaderConfig::default() };
@@ -346,6 +354,3 @@ impl Changes {
 fn ticks(now: TimestampMs) -> Ticks {
     Ticks(u64::try_from(now.value()).unwrap_or(0))
 }
-
-/// `producer.id.expiration.ms`.
-pub(crate) const PRODUCER_EXPIRATION_MS: u64 = 86_400_000;

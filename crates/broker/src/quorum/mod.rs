@@ -10,7 +10,7 @@ mod quorum_state;
 mod translate;
 
 pub(crate) use driver::{ControllerDriver, ControllerError, ControllerStartError};
-pub(crate) use local::{FoundLog, LocalPartitions, PRODUCER_EXPIRATION_MS};
+pub(crate) use local::{FoundLog, LocalPartitions};
 pub(crate) use metadata_log::{MetadataLog, MetadataLogError};
 
 use std::io;
