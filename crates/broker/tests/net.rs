@@ -635,3 +635,66 @@ fn clients_learn_the_address_they_reached() {
     let mut stream = TcpStream::connect(("127.0.0.1", port)).unwrap();
     assert_eq!(call(&mut stream, b"a"), format!("127.0.0.1:{port}").as_bytes());
 }
+
+#[test]
+fn connections_that_hold_all_receive_memory_do_not_stop_others() {
+    let config = ServerConfig { receive_bytes_max: 1_000_000, ..ServerConfig::default() };
+    let running = start_with(1, config);
+    let large = frame(&vec![b'e'; 900_000]);
+    let mut holders: Vec<TcpStream> = (0..8).map(|_| running.connect()).collect();
+    for stream in &mut holders {
+        stream.write_all(&large[..200_000]).unwrap();
+    }
+    // Small requests pass at once, though none of the others ever ends.
+    let mut client = running.connect();
+    let started = Instant::now();
+    for _ in 0..100 {
+        assert_eq!(call(&mut client, b"esmall"), b"small");
+    }
+    assert!(started.elapsed() < Duration::from_secs(4), "small requests waited {:?}", started.elapsed());
+    // Large ones pass once those that hold the memory for nothing have been closed.
+    let body = vec![b'e'; 50_000];
+    for _ in 0..3 {
+        assert_eq!(call(&mut client, &body), body[1..]);
+    }
+    assert!(started.elapsed() < Duration::from_secs(20), "large requests waited {:?}", started.elapsed());
+}
+
+/// A connection's state that cannot be made.
+struct Bomb;
+
+impl Default for Bomb {
+    fn default() -> Self {
+        panic!("no state for this connection")
+    }
+}
+
+/// Fails outside of every call that a loop guards.
+struct Broken;
+
+impl Service for Broken {
+    type Loop = ();
+    type Conn = Bomb;
+    type Parked = ();
+
+    fn new_loop(&self, _: usize) {}
+
+    fn serve(&self, _: &mut Context<'_, Self>, _: &mut Frames<'_>, _: &mut Out) -> Served<()> {
+        Served::Close
+    }
+
+    fn resume(&self, _: &mut Context<'_, Self>, (): (), _: Wake, _: &mut Out) -> Served<()> {
+        Served::Close
+    }
+}
+
+#[test]
+fn a_loop_that_dies_is_noticed() {
+    let wakers = Wakers::new(1).unwrap();
+    let listeners = vec![SocketAddr::from(([127, 0, 0, 1], 0))];
+    let config = ServerConfig { listeners, ..ServerConfig::default() };
+    let server = Server::start(&config, &Arc::new(Broken), &wakers).unwrap();
+    assert!(!server.has_lost_a_loop());
+    let _client = TcpStream::connect(server.local_addrs()[0]).unwrap();
+    until("the loss of the loop", || server.has_lost_a_loop());
+}

@@ -26,6 +26,8 @@ pub(super) struct Conn<S: Service> {
     pub(super) idle_timer: TimerKey,
     /// Tick of the last byte that moved.
     pub(super) active_at: u64,
+    /// Since when the connection has held much receive memory without a request being served.
+    pub(super) held_since: Option<u64>,
     /// The socket may have bytes for us: set by its edge, cleared by a receive that took less than it could.
     pub(super) readable: bool,
     /// The socket may take bytes: set by its edge, cleared by a send that was not taken whole.
@@ -61,6 +63,7 @@ impl<S: Service> Conn<S> {
             woken: None,
             idle_timer,
             active_at,
+            held_since: None,
             readable: false,
             writable: true,
             hung_up: false,

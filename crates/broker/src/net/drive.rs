@@ -54,6 +54,7 @@ impl<S: Service> EventLoop<S> {
             return;
         }
         conn.input.rest(&mut self.pool);
+        conn.held_since = conn.input.is_large().then(|| conn.held_since.unwrap_or(self.tick));
         let slot = conn.peer.token.slot();
         self.settle_overdraft(&conn, slot);
         self.conns.put(conn);
@@ -119,6 +120,7 @@ impl<S: Service> EventLoop<S> {
         let served = guard(&self.stats, || service.serve(&mut cx, &mut frames, out));
         let (consumed, taken) = (frames.consumed(), frames.taken());
         conn.input.consume(consumed);
+        conn.held_since = None;
         self.stats.requests.add(taken);
         if consumed == 0 && matches!(served, Some(Served::Done)) {
             tracing::error!("the service left all requests alone without parking");
@@ -199,18 +201,24 @@ impl<S: Service> EventLoop<S> {
             return Step::Later;
         }
         let slot = conn.peer.token.slot();
+        let mut allowed = usize::MAX;
         if self.shared.budget.is_exhausted() && !self.may_overdraw(slot) {
-            if !conn.starved {
-                conn.starved = true;
-                self.starved.push_back(slot);
+            // Clients with small requests shall not notice.
+            allowed = conn.input.small_room();
+            if allowed == 0 {
+                if !conn.starved {
+                    conn.starved = true;
+                    self.starved.push_back(slot);
+                }
+                return Step::Rest;
             }
-            return Step::Rest;
         }
         let Some(room) = conn.input.room(&mut self.pool, self.shared.request_bytes_max) else {
             tracing::warn!(peer = %conn.peer.peer_addr, "closed: no memory for its request");
             return Step::Close;
         };
-        let wanted = room.len();
+        let wanted = room.len().min(allowed);
+        let room = &mut room[..wanted];
         self.stats.receives.add(1);
         match recv_from(&conn.socket, room) {
             Ok(0) => Step::Close,

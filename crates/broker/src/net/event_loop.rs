@@ -25,6 +25,10 @@ const EVENTS_MAX: usize = 256;
 const ROUNDS_PER_TURN: usize = 2;
 /// Longest sleep while a connection waits for receive memory, which another loop may have freed.
 const STARVED_SLEEP_MS: u64 = 10;
+/// How long receive memory may be held without a request being served while others wait for some.
+const HELD_MS_MAX: u64 = 5_000;
+/// How often to look for those that hold it longer.
+const HOARDERS_CHECK_MS: u64 = 500;
 /// Outputs kept for connections whose socket is full.
 pub(super) const SPARE_OUTS_MAX: usize = 8;
 /// Memory of an output above this is given back after use.
@@ -75,6 +79,8 @@ pub(crate) struct EventLoop<S: Service> {
     pub(super) starved: VecDeque<usize>,
     /// The connection that may exceed the budget, and until when it may while others wait.
     pub(super) overdraft: Option<(usize, u64)>,
+    /// When to look again for connections that hold memory for too long.
+    hoarders_due: u64,
     acceptor: Option<Acceptor>,
     pub(super) stopping: bool,
 }
@@ -119,6 +125,7 @@ impl<S: Service> EventLoop<S> {
             driving: Vec::new(),
             starved: VecDeque::new(),
             overdraft: None,
+            hoarders_due: 0,
             acceptor,
             stopping: false,
         })
@@ -337,6 +344,7 @@ impl<S: Service> EventLoop<S> {
         if self.starved.is_empty() {
             return;
         }
+        self.close_hoarders();
         if let Some((slot, until)) = self.overdraft {
             let stuck = until <= self.tick;
             if stuck && let Some(conn) = self.conns.take(slot) {
@@ -352,6 +360,30 @@ impl<S: Service> EventLoop<S> {
                 conn.starved = false;
                 self.enqueue(slot);
             }
+        }
+    }
+
+    /// While connections wait for memory: closes those that have held some for too long. The one that
+    /// may exceed the budget has a time limit of its own.
+    fn close_hoarders(&mut self) {
+        if !self.shared.budget.is_exhausted() || self.tick < self.hoarders_due {
+            return;
+        }
+        self.hoarders_due = self.tick + HOARDERS_CHECK_MS;
+        let holder = self.overdraft.map(|(slot, _)| slot);
+        let mut closed = 0;
+        for slot in 0..self.conns.slots() {
+            let since = self.conns.get_mut(slot).and_then(|conn| conn.held_since);
+            if since.is_some_and(|since| since + HELD_MS_MAX <= self.tick)
+                && Some(slot) != holder
+                && let Some(conn) = self.conns.take(slot)
+            {
+                self.close(*conn);
+                closed += 1;
+            }
+        }
+        if 0 < closed {
+            tracing::warn!(closed, "closed connections that held memory for too long while others waited for it");
         }
     }
 

@@ -13,13 +13,16 @@ const STASH_SIZE_MAX: usize = 16 << 10;
 const GROWTH_MAX: usize = 8;
 /// Largest buffer that a connection asks for in advance because its last request was that large.
 const HINT_SIZE_MAX: usize = 4 << 20;
+/// What a connection may hold although the budget is exhausted: enough for most requests without records.
+pub(super) const SMALL_SIZE_MAX: usize = 4 << 10;
 /// Memory that the pool of one loop keeps for reuse.
 const POOL_BYTES_MAX: usize = 16 << 20;
 
 /// How much receive memory the connections of a server may hold between turns.
 ///
-/// Over the limit, a loop stops reading from its connections but for one at a time, which may go on until its request
-/// is whole. So memory is bounded by the limit, plus one request and one buffer per loop, and there is always progress.
+/// Over the limit, a loop reads no more than [`SMALL_SIZE_MAX`] from its connections but for one at a time, which may go
+/// on until its request is whole. So memory is bounded by the limit, plus one request and one buffer per loop and a
+/// little per connection, and there is always progress.
 pub(crate) struct ReceiveBudget {
     held: AtomicUsize,
     max: usize,
@@ -168,6 +171,16 @@ impl Input {
         }
         let end = self.buf.len().min(self.end + PIECE_SIZE);
         Some(&mut self.buf[self.end..end])
+    }
+
+    /// How many more bytes may be received although the budget is exhausted.
+    pub(super) fn small_room(&self) -> usize {
+        SMALL_SIZE_MAX.saturating_sub(self.end - self.start)
+    }
+
+    /// Whether this holds what would be worth giving back when memory is short.
+    pub(super) fn is_large(&self) -> bool {
+        SMALL_SIZE_MAX < self.counted
     }
 
     /// Counts bytes that were received into [`room`](Self::room).

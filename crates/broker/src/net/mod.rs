@@ -36,7 +36,7 @@
 //! | --- | --- | --- |
 //! | one request | `ServerConfig::request_bytes_max` | the connection is closed, without an answer |
 //! | memory for a request | 8 times what has arrived of it | grows as more arrives |
-//! | receive memory of all connections | `ServerConfig::receive_bytes_max` | sockets are not read, but one per loop |
+//! | receive memory of all connections | `ServerConfig::receive_bytes_max` | no more than 4 KiB is read, but for one per loop; who holds memory for 5 s is closed |
 //! | answers of one turn | [`Out::is_full`], and the one answer that crosses it | no more requests are taken |
 //! | unsent answers of a connection | those of one turn | no more requests are served until all are sent |
 //! | waits of a connection | one | later requests wait behind it |
