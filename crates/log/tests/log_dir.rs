@@ -67,6 +67,17 @@ fn a_clean_stop_is_found_once_and_gives_everything_back() {
 }
 
 #[test]
+fn a_log_without_a_topic_id_can_be_given_one() {
+    let disk = MemDisk::new();
+    let (dir, logs) = filled(&disk);
+    let topic_id = TopicId("nigi0dJNRASJVYh5eRn0Vg".parse().unwrap());
+    dir.assign_topic(&logs[1], topic_id).unwrap();
+    assert_eq!(read(&disk, "b.c-7/partition.metadata").unwrap(), "version: 0\ntopic_id: nigi0dJNRASJVYh5eRn0Vg");
+    dir.close_clean(logs, None, NOW).unwrap();
+    assert_eq!(open_dir(&disk).unwrap().logs[1].topic_id, Some(topic_id));
+}
+
+#[test]
 fn without_a_clean_stop_logs_are_recovered_from_their_checkpoints() {
     let disk = MemDisk::new();
     let (dir, mut logs) = filled(&disk);

@@ -110,6 +110,19 @@ impl LogDir {
         self.disk.sync_dir(&self.path).map_err(LogError::io("sync", &self.path))
     }
 
+    /// Writes and syncs the `partition.metadata` of a log that was found without one, as a crash during
+    /// [`create_log`](Self::create_log) leaves it. Kafka refuses to start on a log that has none.
+    ///
+    /// # Errors
+    ///
+    /// [`LogError::Io`], [`LogError::Poisoned`] if the directory is offline, and [`LogError::UnknownDirectory`] for a
+    /// log that is not in this directory.
+    pub fn assign_topic(&self, log: &Log, topic_id: TopicId) -> Result<(), LogError> {
+        self.check_online()?;
+        self.partition_of(log.path())?;
+        self.health.watch(PartitionMetadata { topic_id }.write(&*self.disk, log.path()))
+    }
+
     /// Sets a log aside for deletion: its directory is renamed at once and unlinked after the log's
     /// `file_delete_delay_ms`, see [`due_deletions`](Self::due_deletions).
     ///
