@@ -94,6 +94,11 @@ impl Directory {
         self.with_files(|files| files.delete_log(log, unique, now))
     }
 
+    /// Writes down which topic a log belongs to that was found without a topic id.
+    pub(crate) fn assign_topic(self: &Arc<Self>, log: &Log, topic_id: TopicId) -> Result<(), PartitionError> {
+        self.with_files(|files| files.assign_topic(log, topic_id))
+    }
+
     /// Sets a log aside that no topic of the cluster claims.
     pub(crate) fn mark_stray(self: &Arc<Self>, log: Log, unique: Uuid) -> Result<(), PartitionError> {
         self.partition_count.fetch_sub(1, Ordering::Relaxed);

@@ -60,7 +60,7 @@ impl LocalPartitions {
         for topic in image.topics() {
             let entry = self.entry(image, topic, now, |name| {
                 let claimed = found.get(name).is_some_and(|log| log.topic_id.is_none_or(|id| id == topic.id()));
-                if claimed { found.remove(name).map(|log| (log.directory, log.log)) } else { None }
+                if claimed { found.remove(name).map(|log| claim(log, topic.id())) } else { None }
             });
             topics.insert(entry);
         }
@@ -349,6 +349,18 @@ impl Changes {
         }
         changes
     }
+}
+
+/// Takes a found log for the topic that claims it. A crash while it was created may have left it without the topic's
+/// id, which is then written down.
+fn claim(found: FoundLog, topic_id: TopicId) -> (Arc<Directory>, Log) {
+    let FoundLog { partition, topic_id: known, directory, log } = found;
+    if known.is_none()
+        && let Err(error) = directory.assign_topic(&log, topic_id)
+    {
+        tracing::error!(%partition, "the topic id could not be written: {error}");
+    }
+    (directory, log)
 }
 
 fn ticks(now: TimestampMs) -> Ticks {

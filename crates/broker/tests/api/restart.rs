@@ -63,6 +63,18 @@ fn a_log_that_no_topic_claims_is_set_aside() {
 }
 
 #[test]
+fn a_log_left_without_its_topic_id_gets_it_back() {
+    let mut broker = TestBroker::start();
+    broker.client().create_topic("t", 1, &[]);
+    let metadata = broker.directory().join("t-0/partition.metadata");
+    let before = std::fs::read_to_string(&metadata).unwrap();
+    std::fs::remove_file(&metadata).unwrap();
+    broker.restart();
+    broker.client().wait_for_topic("t");
+    assert_eq!(std::fs::read_to_string(&metadata).unwrap(), before);
+}
+
+#[test]
 fn a_directory_has_one_user_and_one_node() {
     let broker = TestBroker::start();
     let config = |node: &str| {
