@@ -1,11 +1,11 @@
 //! A flat file of fixed-size entries, sorted, appended at its end.
 
 use std::io;
-use std::marker::PhantomData;
 use std::path::{Path, PathBuf};
 use std::sync::OnceLock;
 
 use highwater_types::Offset;
+use parking_lot::Mutex;
 
 use crate::disk::{Disk, FileHandle, OpenMode};
 use crate::error::LogError;
@@ -45,9 +45,17 @@ pub(crate) struct IndexFile<E> {
     tail: Vec<E>,
     /// Every [`BLOCK`]th entry of `file`, once it has been searched.
     fences: OnceLock<Vec<E>>,
+    /// The block of `file` searched last: a reader that goes on from where it was finds its next place there too.
+    recent: Mutex<Recent<E>>,
     /// The last entry, once it is known.
     last: OnceLock<Option<E>>,
-    entry: PhantomData<E>,
+}
+
+/// Consecutive entries of an index file, from the entry number `start` on.
+#[derive(Debug)]
+struct Recent<E> {
+    start: usize,
+    entries: Vec<E>,
 }
 
 /// Entries that wait in memory, at most.
@@ -71,8 +79,8 @@ impl<E: IndexEntry> IndexFile<E> {
             written,
             tail: Vec::new(),
             fences: OnceLock::new(),
+            recent: Mutex::new(Recent { start: 0, entries: Vec::new() }),
             last: OnceLock::new(),
-            entry: PhantomData,
         })
     }
 
@@ -155,15 +163,33 @@ impl<E: IndexEntry> IndexFile<E> {
 
     /// Number of leading entries for which `before` holds; it must hold for a prefix.
     pub(crate) fn partition_point(&self, before: impl Fn(&E) -> bool) -> Result<usize, LogError> {
+        Ok(self.search(before)?.0)
+    }
+
+    /// The last of the leading entries for which `before` holds; it must hold for a prefix.
+    pub(crate) fn last_where(&self, before: impl Fn(&E) -> bool) -> Result<Option<E>, LogError> {
+        Ok(self.search(before)?.1)
+    }
+
+    fn search(&self, before: impl Fn(&E) -> bool) -> Result<(usize, Option<E>), LogError> {
         if self.tail.first().is_some_and(&before) {
-            return Ok(self.written + self.tail.partition_point(before));
+            let count = self.tail.partition_point(before);
+            return Ok((self.written + count, count.checked_sub(1).map(|last| self.tail[last])));
         }
-        let Some(block) = self.fences()?.partition_point(&before).checked_sub(1) else { return Ok(0) };
+        let Some(block) = self.fences()?.partition_point(&before).checked_sub(1) else { return Ok((0, None)) };
         let start = block * BLOCK;
-        let mut buffer = [0; BLOCK * ENTRY_SIZE_MAX];
-        let block = &mut buffer[..(self.written - start).min(BLOCK) * E::SIZE];
-        self.read_entries(block, start)?;
-        Ok(start + block.chunks_exact(E::SIZE).take_while(|bytes| before(&E::read(bytes))).count())
+        let len = (self.written - start).min(BLOCK);
+        let mut recent = self.recent.lock();
+        if recent.start != start || recent.entries.len() != len {
+            let mut buffer = [0; BLOCK * ENTRY_SIZE_MAX];
+            let bytes = &mut buffer[..len * E::SIZE];
+            recent.entries.clear();
+            self.read_entries(bytes, start)?;
+            recent.start = start;
+            recent.entries.extend(bytes.chunks_exact(E::SIZE).map(E::read));
+        }
+        let count = recent.entries.partition_point(before);
+        Ok((start + count, count.checked_sub(1).map(|last| recent.entries[last])))
     }
 
     /// Every [`BLOCK`]th entry of the file, read from it the first time.
@@ -191,6 +217,7 @@ impl<E: IndexEntry> IndexFile<E> {
         if let Some(fences) = self.fences.get_mut() {
             fences.truncate(self.written.div_ceil(BLOCK));
         }
+        self.recent.get_mut().entries.clear();
         self.last = OnceLock::new();
     }
 

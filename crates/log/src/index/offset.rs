@@ -57,11 +57,8 @@ impl OffsetIndex {
     /// Where to start scanning for `target`: at a batch that is not behind the one with `target`.
     pub(crate) fn floor_position(&self, target: Offset) -> Result<u64, LogError> {
         let Some(relative) = self.0.base().records_until(target) else { return Ok(0) };
-        let at_or_below = self.0.partition_point(|entry| u64::from(entry.relative) <= relative)?;
-        match at_or_below.checked_sub(1) {
-            Some(index) => Ok(u64::from(self.0.get(index)?.position)),
-            None => Ok(0),
-        }
+        let floor = self.0.last_where(|entry| u64::from(entry.relative) <= relative)?;
+        Ok(floor.map_or(0, |entry| u64::from(entry.position)))
     }
 
     /// Drops the entries at and above `offset`.

@@ -75,11 +75,8 @@ impl TimeIndex {
 
     /// The entry with the largest timestamp at or below `target`; as [`last`](Self::last) if there is none.
     pub(crate) fn floor(&self, target: TimestampMs) -> Result<(TimestampMs, Offset), LogError> {
-        let at_or_below = self.0.partition_point(|entry| entry.timestamp <= target.value())?;
-        match at_or_below.checked_sub(1) {
-            Some(index) => Ok(self.resolve(self.0.get(index)?)),
-            None => Ok((TimestampMs::NONE, self.0.base())),
-        }
+        let floor = self.0.last_where(|entry| entry.timestamp <= target.value())?;
+        Ok(floor.map_or((TimestampMs::NONE, self.0.base()), |entry| self.resolve(entry)))
     }
 
     /// Drops the entries at and above `offset`.
