@@ -1,0 +1,175 @@
+//! Clients that mean no good, all at once and for long, while one that does goes on. In a process of its own, since it
+//! measures the memory of the whole process and listens for every panic. What single requests get is in `api`.
+
+#[path = "api/common.rs"]
+#[expect(dead_code, reason = "shared with the tests of the API, which use all of it")]
+mod common;
+
+use std::io::{ErrorKind, Read, Write};
+use std::net::{Shutdown, TcpStream};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::{Duration, Instant};
+
+use common::{Client, TestBroker, batch};
+use highwater_types::ErrorCode;
+use highwater_wire::messages::{ApiVersionsRequest, ApiVersionsResponse};
+
+static PANICS: AtomicU64 = AtomicU64::new(0);
+
+/// Counts panics of the broker's threads; those of the test's own are failures by themselves.
+fn count_panics() {
+    let default = std::panic::take_hook();
+    std::panic::set_hook(Box::new(move |info| {
+        PANICS.fetch_add(1, Ordering::Relaxed);
+        default(info);
+    }));
+}
+
+fn resident_bytes() -> usize {
+    let statm = std::fs::read_to_string("/proc/self/statm").unwrap();
+    statm.split_whitespace().nth(1).unwrap().parse::<usize>().unwrap() * 4096
+}
+
+/// A client that must not notice anything: one record there and back.
+struct Witness {
+    client: Client,
+    records: i64,
+}
+
+impl Witness {
+    fn new(broker: &TestBroker) -> Self {
+        let mut client = broker.client();
+        client.create_topic("witness", 1, &[]);
+        Self { client, records: 0 }
+    }
+
+    fn look(&mut self, what: &str) {
+        let started = Instant::now();
+        let produced = self.client.produce("witness", &batch(&["still here"]));
+        assert_eq!(produced, (ErrorCode::None, self.records), "produce after {what}");
+        assert_eq!(self.client.fetch("witness", self.records).offsets(), [self.records], "fetch after {what}");
+        self.records += 1;
+        assert!(started.elapsed() < Duration::from_secs(5), "{:?} after {what}", started.elapsed());
+        assert_eq!(PANICS.load(Ordering::Relaxed), 0, "a panic after {what}");
+    }
+}
+
+fn frame(body: &[u8]) -> Vec<u8> {
+    let mut bytes = u32::try_from(body.len()).unwrap().to_be_bytes().to_vec();
+    bytes.extend_from_slice(body);
+    bytes
+}
+
+/// Sends bytes and their end, and waits for the broker to have read them: it answers, if at all, and closes.
+fn throw(broker: &TestBroker, bytes: &[u8]) {
+    let mut stream = TcpStream::connect(broker.address()).unwrap();
+    stream.write_all(bytes).unwrap();
+    stream.shutdown(Shutdown::Write).unwrap();
+    stream.set_read_timeout(Some(Duration::from_secs(20))).unwrap();
+    match stream.read_to_end(&mut Vec::new()) {
+        Ok(_) => {}
+        Err(error) => assert_eq!(error.kind(), ErrorKind::ConnectionReset, "the connection was not closed"),
+    }
+}
+
+/// Key, lowest and highest version that the broker advertises.
+fn advertised(broker: &TestBroker) -> Vec<(i16, i16, i16)> {
+    let answer = broker.client().call(4, &ApiVersionsRequest::default());
+    answer
+        .body::<ApiVersionsResponse<'_>>()
+        .api_keys
+        .iter()
+        .map(|a| (a.api_key, a.min_version, a.max_version))
+        .collect()
+}
+
+struct Random(u64);
+
+impl Random {
+    fn next(&mut self) -> u64 {
+        self.0 ^= self.0 << 13;
+        self.0 ^= self.0 >> 7;
+        self.0 ^= self.0 << 17;
+        self.0
+    }
+
+    /// Bytes as requests have them: many small numbers, some extremes.
+    fn body(&mut self) -> Vec<u8> {
+        let length = [0, 1, 3, 8, 20, 60, 300][self.next() as usize % 7];
+        let byte = |random: u64| match random % 16 {
+            0..=5 => 0,
+            6..=8 => 1,
+            9 | 10 => 2,
+            11 => 0x7f,
+            12 => 0x80,
+            13 => 0xff,
+            _ => (random >> 8) as u8,
+        };
+        (0..length).map(|_| byte(self.next())).collect()
+    }
+}
+
+#[test]
+fn others_notice_nothing_and_memory_stays_bounded() {
+    count_panics();
+    let budget = 16 << 20;
+    let broker = TestBroker::start_with(&[
+        ("queued.max.request.bytes", "16777216"),
+        // Garbage that happens to be a request for a topic makes a small one.
+        ("num.partitions", "1"),
+        ("auto.create.topics.enable", "false"),
+    ]);
+    let mut witness = Witness::new(&broker);
+    witness.look("nothing yet");
+
+    let mut random = Random(0x9e37_79b9_7f4a_7c15);
+    for (key, min, max) in advertised(&broker) {
+        // What creates topics by chance would create thousands of partitions by chance.
+        if [19, 37].contains(&key) {
+            continue;
+        }
+        for version in min - 1..=max + 1 {
+            for tagged in [false, true] {
+                let mut body = [key.to_be_bytes(), version.to_be_bytes(), [0, 0], [0, 7], [0, 0]].concat();
+                if tagged {
+                    body.push(0);
+                }
+                body.extend_from_slice(&random.body());
+                throw(&broker, &frame(&body));
+            }
+        }
+        witness.look(&format!("garbage for key {key}"));
+    }
+
+    // Requests of 100 MB that never end, from many connections, as much as the broker takes of each.
+    let before = resident_bytes();
+    let piece = vec![0_u8; 64 << 10];
+    let mut start = (100_u32 << 20).to_be_bytes().to_vec();
+    start.extend_from_slice(&[0, 0, 0, 7, 0, 0, 0, 1, 0xff, 0xff]);
+    let mut endless: Vec<TcpStream> = (0..150)
+        .map(|_| {
+            let mut stream = TcpStream::connect(broker.address()).unwrap();
+            stream.write_all(&start).unwrap();
+            stream.set_nonblocking(true).unwrap();
+            stream
+        })
+        .collect();
+    let mut sent = 0;
+    let mut peak = 0;
+    for round in 0..40 {
+        for stream in &mut endless {
+            // Full, or closed by now: both are fine.
+            sent += stream.write(&piece).unwrap_or(0);
+        }
+        peak = resident_bytes().max(peak);
+        if round % 10 == 9 {
+            witness.look("requests that never end");
+        }
+    }
+    assert!(budget * 2 < sent, "only {sent} bytes were taken, the budget was not tried");
+    let held = peak.saturating_sub(before);
+    // The budget; a whole request for each of two loops; and what the allocator keeps for itself.
+    assert!(held < budget * 2 + (64 << 20), "{} MiB held of {} MiB sent", held >> 20, sent >> 20);
+    drop(endless);
+    witness.look("the end of requests that never end");
+}
