@@ -306,8 +306,10 @@ impl<S: Service> EventLoop<S> {
         }
         let state = std::mem::take(&mut conn.state);
         guard(&self.stats, || service.closed(lp, state));
-        self.stats.connections_closed.add(1);
+        // Its place under the limits is free before anyone can see that it is closed.
+        drop(conn);
         self.conns.release(token);
+        self.stats.connections_closed.add(1);
     }
 }
 

@@ -196,7 +196,9 @@ impl Input {
             if !self.buf.is_empty() {
                 pool.give(std::mem::take(&mut self.buf));
             }
-        } else if PIECE_SIZE <= self.buf.len() && (have <= STASH_SIZE_MAX || self.budget.is_exhausted()) {
+        } else if PIECE_SIZE <= self.buf.len()
+            && (have <= STASH_SIZE_MAX || self.budget.is_exhausted() && have <= self.buf.len() / 2)
+        {
             let stash = self.buf[self.start..self.end].to_vec();
             pool.give(std::mem::replace(&mut self.buf, stash));
             self.start = 0;
