@@ -1,6 +1,8 @@
 //! Clients that mean no good, all at once and for long, while one that does goes on. In a process of its own, since it
 //! measures the memory of the whole process and listens for every panic. What single requests get is in `api`.
 
+#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
+
 #[path = "api/common.rs"]
 #[expect(dead_code, reason = "shared with the tests of the API, which use all of it")]
 mod common;

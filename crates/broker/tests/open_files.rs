@@ -1,6 +1,8 @@
 //! A small limit of open files: neither topics nor connections use up what the logs need. In a process of its own, since
 //! the limit holds for all of it.
 
+#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
+
 #[path = "api/common.rs"]
 #[expect(dead_code, reason = "shared with the tests of the API, which use all of it")]
 mod common;
