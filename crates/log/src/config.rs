@@ -3,6 +3,7 @@
 use std::ops::Deref;
 use std::sync::Arc;
 
+use highwater_records::validate::Depth;
 use highwater_records::{Compression, TimestampType};
 
 /// Settings of one log: Kafka's topic settings that concern storage.
@@ -42,6 +43,11 @@ pub struct LogConfig {
     pub timestamp_after_ms_max: u64,
     /// `compression.type`; `None` stands for `producer`, which keeps each batch's own. The default.
     pub compression: Option<Compression>,
+    /// `record.validation`: how closely a leader looks into compressed batches. Default [`Depth::Opaque`] (`auto`):
+    /// only where another setting needs the records, which are keys on compacted topics and a `compression` other
+    /// than the batch's. [`Depth::Full`] (`full`) decompresses every batch and checks each record, as Apache Kafka
+    /// does.
+    pub record_validation: Depth,
     /// `flush.messages`: records after which the log is synced; `None`, the default, leaves it to rolls, to the
     /// operating system and to replication.
     pub flush_messages: Option<u64>,
@@ -87,6 +93,7 @@ impl Default for LogConfig {
             timestamp_before_ms_max: i64::MAX as u64,
             timestamp_after_ms_max: 3_600_000,
             compression: None,
+            record_validation: Depth::Opaque,
             flush_messages: None,
             flush_ms: None,
             preallocate: false,
@@ -172,6 +179,7 @@ mod tests {
         assert_eq!(config.timestamp_type, TimestampType::CreateTime);
         assert_eq!(config.timestamp_before_ms_max, 9_223_372_036_854_775_807);
         assert_eq!(config.timestamp_after_ms_max, 3_600_000);
+        assert_eq!((config.compression, config.record_validation), (None, Depth::Opaque));
         assert_eq!((config.flush_messages, config.flush_ms), (None, None));
         assert!(!config.preallocate);
         assert_eq!(config.producer_expiration_ms, 86_400_000);

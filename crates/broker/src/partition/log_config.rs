@@ -1,7 +1,10 @@
 //! From a topic's effective configuration to the log's.
 
 use highwater_log::{CheckedLogConfig, CleanupPolicy, ConfigError, LogConfig};
-use highwater_metadata::config::{CompressionType, ConfigResolver, TimestampType as TopicTimestampType, TopicConfig};
+use highwater_metadata::config::{
+    CompressionType, ConfigResolver, RecordValidation, TimestampType as TopicTimestampType, TopicConfig,
+};
+use highwater_records::validate::Depth;
 use highwater_records::{Codec, Compression, TimestampType};
 
 /// Translates the effective configuration of a topic, and what the broker adds to it, for the logs of its partitions.
@@ -34,6 +37,10 @@ pub(crate) fn log_config(
         timestamp_before_ms_max: topic.message_timestamp_before_max_ms,
         timestamp_after_ms_max: topic.message_timestamp_after_max_ms,
         compression: compression(topic),
+        record_validation: match topic.record_validation {
+            RecordValidation::Auto => Depth::Opaque,
+            RecordValidation::Full => Depth::Full,
+        },
         flush_messages: never_is_none(topic.flush_messages),
         flush_ms: never_is_none(topic.flush_ms),
         preallocate: topic.preallocate,

@@ -10,7 +10,7 @@ use highwater_wire::messages::*;
 
 use crate::common::{Client, TestBroker, batch, code};
 
-const TOPIC: i8 = 2;
+pub(crate) const TOPIC: i8 = 2;
 const BROKER: i8 = 4;
 
 /// Value, source, whether it is read-only, and the sources of its synonyms.
@@ -47,7 +47,7 @@ fn describe_all(
     Ok(result.configs.iter().map(entry).collect())
 }
 
-fn incremental(client: &mut Client, kind: i8, name: &str, edits: &[(&str, i8, Option<&str>)]) -> ErrorCode {
+pub(crate) fn incremental(client: &mut Client, kind: i8, name: &str, edits: &[(&str, i8, Option<&str>)]) -> ErrorCode {
     let request = IncrementalAlterConfigsRequest {
         resources: vec![incremental_alter_configs_request::AlterConfigsResource {
             resource_type: kind,

@@ -13,5 +13,6 @@ mod list_offsets;
 mod metadata;
 mod produce;
 mod producers;
+mod record_validation;
 mod replay;
 mod restart;

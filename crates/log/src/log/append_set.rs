@@ -146,6 +146,7 @@ impl CheckedLogConfig {
             before_max_ms: bounded(self.timestamp_before_ms_max),
             after_max_ms: bounded(self.timestamp_after_ms_max),
             compacted: self.cleanup.compact,
+            depth: self.record_validation,
             size_max: self.message_bytes_max as usize,
             origin: match origin {
                 AppendOrigin::Client => validate::Origin::Client,
