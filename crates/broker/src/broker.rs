@@ -122,7 +122,7 @@ impl Broker {
         }
         let static_config = &config.static_config;
         let (events, received) = bounded(EVENTS_MAX);
-        let storage = LockedStorage::lock(&config.log_dirs, &config.metadata_log_dir, config.node_id)?;
+        let storage = LockedStorage::lock(config)?;
         let cluster_id = storage.cluster_id().to_owned();
         let mut metadata = storage.open_metadata(now.wall)?;
         let mut controller = Controller::new(ControllerConfig {

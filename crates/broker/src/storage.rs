@@ -9,6 +9,7 @@ use highwater_log::{
 };
 use highwater_types::{DirectoryId, NodeId, TimestampMs, TopicPartition};
 
+use crate::config::BrokerConfig;
 use crate::lifecycle::Event;
 use crate::partition::{Directories, Directory};
 use crate::quorum::{FoundLog, MetadataLog, MetadataLogError};
@@ -43,14 +44,20 @@ pub enum StorageError {
     /// There is nowhere to store anything.
     #[error("no log directory is configured")]
     NoDirectory,
-    /// Two directories belong to different clusters.
+    /// The configured cluster id cannot be one.
+    #[error("{id:?} is no cluster id: it has to be 1 to {CLUSTER_ID_BYTES_MAX} letters, digits, `-`, `_` and `.`")]
+    ClusterId {
+        /// The id.
+        id: String,
+    },
+    /// A directory belongs to another cluster than the configured one or that of another directory.
     #[error("{} belongs to cluster {found}, not to {expected}", path.display())]
     OtherCluster {
         /// The directory.
         path: PathBuf,
         /// Id in its `meta.properties`.
         found: String,
-        /// Id in that of a directory before it.
+        /// The configured id, or else that of a directory before it.
         expected: String,
     },
     /// A directory belongs to another node.
@@ -66,20 +73,22 @@ pub enum StorageError {
 }
 
 impl LockedStorage {
-    /// Locks every directory and formats those that are new.
-    pub(crate) fn lock(log_dirs: &[PathBuf], metadata_dir: &Path, node: NodeId) -> Result<Self, StorageError> {
+    /// Locks every directory and checks that all belong to this node and to one cluster.
+    pub(crate) fn lock(config: &BrokerConfig) -> Result<Self, StorageError> {
+        let BrokerConfig { log_dirs, metadata_log_dir: metadata_dir, node_id: node, .. } = config;
+        check_cluster_id(config.cluster_id.as_deref())?;
         if log_dirs.is_empty() {
             return Err(StorageError::NoDirectory);
         }
         let disk = RealDisk::shared();
         let lock = |path: &Path| LogDir::lock(Arc::clone(&disk), path);
         let locked = log_dirs.iter().map(|path| lock(path)).collect::<Result<Vec<_>, _>>()?;
-        let is_log_dir = log_dirs.iter().any(|path| path == metadata_dir);
+        let is_log_dir = log_dirs.contains(metadata_dir);
         let apart = if is_log_dir { None } else { Some(lock(metadata_dir)?) };
         let all = || locked.iter().chain(&apart);
-        let cluster_id = agree_on_cluster(all())?;
-        check_node(all(), node)?;
-        Ok(Self { node, cluster_id, locked, apart, metadata_dir: metadata_dir.to_owned(), disk })
+        let cluster_id = agree_on_cluster(config.cluster_id.clone(), all())?;
+        check_node(all(), *node)?;
+        Ok(Self { node: *node, cluster_id, locked, apart, metadata_dir: metadata_dir.clone(), disk })
     }
 
     pub(crate) fn cluster_id(&self) -> &str {
@@ -123,9 +132,23 @@ impl LockedStorage {
     }
 }
 
-/// The cluster that all directories name; a new one if none of them does.
-fn agree_on_cluster<'d>(dirs: impl Iterator<Item = &'d LockedDir>) -> Result<String, StorageError> {
-    let mut agreed: Option<String> = None;
+/// An id is written into a properties file and into JSON, which both take these characters as they are.
+fn check_cluster_id(id: Option<&str>) -> Result<(), StorageError> {
+    let is_usual = |byte: u8| byte.is_ascii_alphanumeric() || b"-_.".contains(&byte);
+    match id {
+        Some(id) if !(1..=CLUSTER_ID_BYTES_MAX).contains(&id.len()) || !id.bytes().all(is_usual) => {
+            Err(StorageError::ClusterId { id: id.to_owned() })
+        }
+        _ => Ok(()),
+    }
+}
+
+/// The cluster that is configured and that all directories name; a new one if there is none.
+fn agree_on_cluster<'d>(
+    configured: Option<String>,
+    dirs: impl Iterator<Item = &'d LockedDir>,
+) -> Result<String, StorageError> {
+    let mut agreed = configured;
     for dir in dirs {
         let Some(found) = dir.meta().and_then(|meta| meta.cluster_id.clone()) else { continue };
         match &agreed {
@@ -157,3 +180,6 @@ fn format_if_new(disk: &dyn Disk, dir: &LockedDir, node: NodeId, cluster_id: &st
     LogDir::format(disk, dir.path(), &meta)?;
     Ok(id)
 }
+
+/// Kafka's own ids have 22 bytes.
+const CLUSTER_ID_BYTES_MAX: usize = 64;

@@ -79,6 +79,9 @@ fn remedy(cause: &(dyn Error + 'static)) -> Option<(Kind, &'static str)> {
     if let Some(StartError::Storage(StorageError::Log(LogError::Locked { .. }))) = cause.downcast_ref() {
         return Some((Kind::Conflict, "stop the other process that uses the directory, or give another one"));
     }
+    if let Some(StartError::Storage(StorageError::OtherCluster { .. })) = cause.downcast_ref() {
+        return Some((Kind::Conflict, "unset CLUSTER_ID or set it to the directory's, or give another directory"));
+    }
     match cause.downcast_ref::<io::Error>()?.kind() {
         io::ErrorKind::AddrInUse => {
             Some((Kind::Conflict, "stop what listens there, or give another port (0 takes a free one)"))

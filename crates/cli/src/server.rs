@@ -15,6 +15,8 @@ use crate::{logging, serving};
 #[derive(Args, Debug)]
 pub(crate) struct Server {
     /// Kafka's server.properties; `KAFKA_*` environment variables and --set win over it.
+    ///
+    /// The environment variable `CLUSTER_ID` names the cluster that new log directories are formatted for.
     #[arg(long, value_name = "FILE")]
     config: Option<PathBuf>,
     /// One setting, as in the file; may be given several times.
@@ -32,12 +34,14 @@ impl Server {
         };
         let variables =
             std::env::vars_os().filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)));
-        settings.extend(kafka_environment(variables).properties);
+        let environment = kafka_environment(variables);
+        settings.extend(environment.properties);
         settings.extend(self.set);
-        let config = BrokerConfig::new(settings).map_err(|error| {
+        let mut config = BrokerConfig::new(settings).map_err(|error| {
             CliError::caused("the configuration cannot be used", &error)
                 .hint("correct the setting where it stands, or override it with --set KEY=VALUE")
         })?;
+        config.cluster_id = environment.cluster_id;
         serving::run(&config, "cannot start the node")
     }
 }

@@ -7,7 +7,8 @@ use std::collections::BTreeMap;
 pub struct Environment {
     /// Properties, to be laid over those of the file.
     pub properties: BTreeMap<String, String>,
-    /// `CLUSTER_ID`: the id that a new log directory is given.
+    /// `CLUSTER_ID`: the id that a new log directory is given, for
+    /// [`BrokerConfig::cluster_id`](super::BrokerConfig::cluster_id).
     pub cluster_id: Option<String>,
 }
 

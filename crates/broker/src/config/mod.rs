@@ -9,7 +9,8 @@
 //! let mut properties = parse_properties("listeners=PLAINTEXT://localhost:9092\nlog.dirs=/var/lib/highwater")?;
 //! let environment = kafka_environment([("KAFKA_NUM_PARTITIONS".to_owned(), "4".to_owned())]);
 //! properties.extend(environment.properties);
-//! let config = BrokerConfig::new(properties)?;
+//! let mut config = BrokerConfig::new(properties)?;
+//! config.cluster_id = environment.cluster_id;
 //! assert_eq!(config.listeners[0].port, 9092);
 //! assert_eq!(config.static_config.number("num.partitions"), Some(4));
 //! # Ok::<(), Box<dyn std::error::Error>>(())
@@ -40,6 +41,10 @@ use crate::server::ServerConfig;
 /// [`static_config`](Self::static_config), whose values have been checked against Kafka's types and bounds.
 #[derive(Clone, Debug, PartialEq)]
 pub struct BrokerConfig {
+    /// Cluster that the log directories belong to, which new ones are formatted for. Default `None`: the cluster that
+    /// the directories name, or a new one. No property in Kafka either; the container image reads it from
+    /// [`CLUSTER_ID`](Environment::cluster_id). One to 64 letters, digits, `-`, `_` and `.`, checked at the start.
+    pub cluster_id: Option<String>,
     /// `node.id` (or `broker.id`). Default 1.
     pub node_id: NodeId,
     /// `listeners` that serve clients, in order. Default `PLAINTEXT://:9092`.

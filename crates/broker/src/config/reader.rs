@@ -44,6 +44,7 @@ pub(super) fn read(properties: BTreeMap<String, String>) -> Result<BrokerConfig,
         return Err(ConfigError { problems });
     }
     Ok(BrokerConfig {
+        cluster_id: None,
         node_id,
         listeners,
         log_dirs,

@@ -4,8 +4,9 @@ use std::collections::BTreeMap;
 
 use highwater_broker::{Broker, BrokerConfig, StartError, StorageError};
 use highwater_types::ErrorCode;
+use highwater_wire::messages::MetadataResponse;
 
-use crate::common::{TestBroker, batch, metadata_request};
+use crate::common::{Client, TestBroker, batch, metadata_request};
 
 #[test]
 fn topics_ids_and_records_survive() {
@@ -93,6 +94,47 @@ fn a_directory_has_one_user_and_one_node() {
     let refused = Broker::start(&other).unwrap_err();
     assert!(matches!(refused, StartError::Storage(StorageError::OtherNode { .. })), "{refused}");
     drop(directory);
+}
+
+#[test]
+fn new_directories_are_formatted_for_the_configured_cluster() {
+    let directory = tempfile::tempdir().unwrap();
+    let start = |cluster_id: Option<&str>| {
+        let cluster_id = cluster_id.map(str::to_owned);
+        Broker::start(&BrokerConfig { cluster_id, ..BrokerConfig::embedded(directory.path()) })
+    };
+    for bad in ["", "a b", "a\"b", "a\nnode.id=7", "é", "x".repeat(65).as_str()] {
+        let refused = start(Some(bad)).unwrap_err();
+        assert!(matches!(refused, StartError::Storage(StorageError::ClusterId { .. })), "{refused}");
+    }
+    assert!(!directory.path().join("meta.properties").exists(), "not formatted by what was refused");
+    let id = "4L6g3nShT-eMCtK--X86sw";
+    let cluster_of = |broker: &Broker| {
+        let answer = Client::connect(broker.local_addr()).call(12, &metadata_request(&[]));
+        answer.body::<MetadataResponse<'_>>().cluster_id.unwrap().into_owned()
+    };
+    for configured in [Some(id), Some(id), None] {
+        let broker = start(configured).unwrap();
+        assert_eq!(cluster_of(&broker), id);
+        broker.shutdown();
+        let meta = std::fs::read_to_string(directory.path().join("meta.properties")).unwrap();
+        assert!(meta.lines().any(|line| line == format!("cluster.id={id}")), "{meta}");
+    }
+}
+
+#[test]
+fn a_directory_of_another_cluster_than_the_configured_one_is_left_alone() {
+    let directory = TestBroker::start().into_directory();
+    let meta = directory.path().join("meta.properties");
+    let before = std::fs::read_to_string(&meta).unwrap();
+    let theirs = before.lines().find_map(|line| line.strip_prefix("cluster.id=")).unwrap();
+    let ours = "4L6g3nShT-eMCtK--X86sw";
+    let config = BrokerConfig { cluster_id: Some(ours.to_owned()), ..BrokerConfig::embedded(directory.path()) };
+    let refused = Broker::start(&config).unwrap_err();
+    assert!(matches!(refused, StartError::Storage(StorageError::OtherCluster { .. })), "{refused}");
+    let path = directory.path().display();
+    assert_eq!(refused.to_string(), format!("{path} belongs to cluster {theirs}, not to {ours}"));
+    assert_eq!(std::fs::read_to_string(&meta).unwrap(), before);
 }
 
 #[test]

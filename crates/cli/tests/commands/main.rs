@@ -5,4 +5,5 @@
 mod dev;
 mod log_dump;
 mod process;
+mod server;
 mod usage;

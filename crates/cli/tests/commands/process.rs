@@ -21,14 +21,13 @@ pub(crate) struct Running {
 impl Running {
     /// Starts `highwater dev` on a free port, with its temporary files under `temporary`.
     pub(crate) fn dev(arguments: &[&str], temporary: &Path) -> Self {
-        let mut child = Command::new(env!("CARGO_BIN_EXE_highwater"))
-            .args(["dev", "--port", "0"])
-            .args(arguments)
-            .env("TMPDIR", temporary)
-            .stdin(Stdio::null())
-            .stdout(Stdio::piped())
-            .spawn()
-            .expect("the binary runs");
+        let mut command = Command::new(env!("CARGO_BIN_EXE_highwater"));
+        Self::start(command.args(["dev", "--port", "0"]).args(arguments).env("TMPDIR", temporary))
+    }
+
+    /// Starts `command`, which has to say where it listens.
+    pub(crate) fn start(command: &mut Command) -> Self {
+        let mut child = command.stdin(Stdio::null()).stdout(Stdio::piped()).spawn().expect("the binary runs");
         let mut stdout = BufReader::new(child.stdout.take().expect("standard output is a pipe"));
         let mut line = String::new();
         stdout.read_line(&mut line).expect("standard output is readable");
