@@ -19,7 +19,8 @@ impl Log {
     ///
     /// Each set gets its own [result](AppendSet::take_result); one that is refused leaves no trace and does not
     /// affect the others. What is accepted goes to the file in one `pwritev` for each 64 sets, and is readable on
-    /// return, but **not durable**: see [`flush_task`](Self::flush_task).
+    /// return, but **not durable**: see [`flush_task`](Self::flush_task). Where the setting `flush_messages` is due,
+    /// everything is synced once, after the last set and before the return.
     ///
     /// May roll the segment, which creates files, and syncs a small file with the first batch of a leader epoch.
     /// Otherwise allocates nothing for batches that are stored as they come.

@@ -60,7 +60,10 @@ use snapshots::Snapshots;
 /// # Durability
 ///
 /// An append is in the page cache when it returns. It survives a crash of the process, and one of the machine
-/// once a flush that covers it is complete. With `flush_messages: Some(1)` every append syncs before it returns.
+/// once a flush that covers it is complete. With `flush_messages: Some(1)` every append call syncs before it returns:
+/// one `fdatasync` for all its sets, plus what a roll has left to sync. Calls do not share syncs; a caller who wants
+/// that keeps `flush_messages` at `None`, runs a [`flush_task`](Self::flush_task) for many appends and withholds their
+/// acknowledgements until [`complete_flush`](Self::complete_flush).
 ///
 /// # Failure
 ///
