@@ -81,13 +81,24 @@ impl ControllerDriver {
         Ok(Self { controller, log, node, broker_epoch, local, producer_ids: 0..0, poisoned: false })
     }
 
-    /// Closes the metadata log. Nothing is decided any more.
+    /// Fences the broker and closes the metadata log. Nothing is decided any more.
     pub(crate) fn close(&mut self, now: TimestampMs) {
-        if !std::mem::replace(&mut self.poisoned, true)
-            && let Err(error) = self.log.close(now)
-        {
+        if std::mem::replace(&mut self.poisoned, true) {
+            return;
+        }
+        if let Err(error) = self.fence() {
+            tracing::warn!("the broker stays registered as if it were alive: {error}");
+        }
+        if let Err(error) = self.log.close(now) {
             tracing::error!("the metadata log was not closed cleanly: {error}");
         }
+    }
+
+    /// Records that the broker is gone. A controller that found it alive would refuse the same node until its session
+    /// has timed out, as Apache Kafka's does.
+    fn fence(&mut self) -> Result<(), ControllerStartError> {
+        let Decision { records, response: () } = self.controller.fence_broker(self.node, self.broker_epoch)?;
+        store(&mut self.controller, &mut self.log, &records)
     }
 
     pub(crate) fn broker_epoch(&self) -> BrokerEpoch {
