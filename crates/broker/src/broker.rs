@@ -21,6 +21,7 @@ use crate::api::{Handlers, Sessions};
 use crate::config::{BrokerConfig, Listener};
 use crate::descriptors;
 use crate::lifecycle::{BrokerError, Event, Lifecycle};
+use crate::net::NetStats;
 use crate::net::{Now, Wakers};
 use crate::node::{Advertised, Counters, Node, Settings};
 use crate::partition::{Directories, Housekeeper, Intervals, log_config};
@@ -53,13 +54,15 @@ pub struct Broker {
     apart: Option<LogDir>,
 }
 
-/// Counts of what peers did wrong; each of these ended a connection.
+/// What a broker has counted since it started.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct BrokerStats {
-    /// Requests with an API key or a version that is not served.
+    /// Requests with an API key or a version that is not served; each ended its connection.
     pub unsupported_requests: u64,
-    /// Requests whose header or body could not be decoded.
+    /// Requests whose header or body could not be decoded; each ended its connection.
     pub malformed_requests: u64,
+    /// What the event loops have done; all zero once the broker has stopped.
+    pub net: NetStats,
 }
 
 /// Why a broker did not start. Nothing is left running or locked.
@@ -217,6 +220,7 @@ impl Broker {
         BrokerStats {
             unsupported_requests: counters.unsupported_requests.value(),
             malformed_requests: counters.malformed_requests.value(),
+            net: self.server.lock().as_ref().map(Server::stats).unwrap_or_default(),
         }
     }
 

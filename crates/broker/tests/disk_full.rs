@@ -8,6 +8,8 @@
 #[expect(dead_code, reason = "shared with the tests of the API, which use all of it")]
 mod common;
 
+use std::time::{Duration, Instant};
+
 use common::{Fetched, TestBroker, batch, fetch_request};
 use highwater_broker::BrokerError;
 use highwater_types::ErrorCode;
@@ -25,7 +27,14 @@ fn a_failed_write_takes_the_directory_offline_and_ends_the_broker() {
     let waiting = {
         let mut consumer = broker.client();
         let request = highwater_wire::messages::FetchRequest { max_wait_ms: 25_000, ..fetch_request("t", 1) };
+        let parks = broker.broker().stats().net.parks;
         let sent = consumer.send(12, &request);
+        // Once it waits, it is there to be told.
+        let deadline = Instant::now() + Duration::from_secs(20);
+        while broker.broker().stats().net.parks == parks {
+            assert!(Instant::now() < deadline, "the fetch never came to wait");
+            std::thread::yield_now();
+        }
         (consumer, sent)
     };
 
