@@ -2,6 +2,8 @@
 //!
 //! An input that once was a finding lies in its corpus, so that it stays fixed without a fuzzer at hand.
 
+#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
+
 use std::collections::BTreeSet;
 use std::fs;
 use std::panic::{AssertUnwindSafe, catch_unwind};
