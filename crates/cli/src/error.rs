@@ -115,9 +115,17 @@ mod tests {
 
     #[test]
     fn an_error_says_what_why_and_what_to_try() {
-        let cause = io::Error::from(io::ErrorKind::NotFound);
+        let cause = io::Error::from(io::ErrorKind::InvalidData);
         let error = CliError::caused("cannot read a.log", &cause).hint("give another path");
         assert_eq!(error.to_string(), format!("error: cannot read a.log\n  why: {cause}\n  try: give another path\n"));
+        assert_eq!(error.kind, Kind::Failed);
+    }
+
+    #[test]
+    fn a_cause_that_suggests_something_knows_better() {
+        let cause = io::Error::from(io::ErrorKind::NotFound);
+        let error = CliError::caused("cannot read a.log", &cause).hint("give another path");
+        assert_eq!(error.hint.as_deref(), Some("give the path of something that exists"));
         assert_eq!(error.kind, Kind::NotFound);
     }
 }
