@@ -22,7 +22,7 @@
 //! | one small request at a time | 1 wait, 1 receive, 1 send |
 //! | n requests that arrived together, small answers | 1 wait, 1 receive, 1 send for all n |
 //! | request of 1 MiB | 1 wait, 4 or more receives of at most 256 KiB, 1 send |
-//! | answer with a file slice under 128 KiB | 1 `pread` for each slice, 1 send for all |
+//! | answer with a file slice under 64 KiB | 1 `pread` for each slice, 1 send for all |
 //! | answer with a larger slice | 1 send for the bytes before it, at least 1 `sendfile` |
 //! | parked, then woken by the same loop | as without parking, no call for the wake-up |
 //! | parked, then woken by another thread | 1 write to an eventfd if the loop sleeps, else none |

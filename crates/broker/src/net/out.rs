@@ -40,7 +40,7 @@ impl SendFile for std::fs::File {
 /// Collects the answers of one call of the service.
 ///
 /// Backed by memory that the loop reuses: writing an answer allocates nothing once warm. Everything that one turn
-/// collects leaves in one system call if it is small, and file slices of 128 KiB and more go from the page cache to the
+/// collects leaves in one system call if it is small, and file slices of 64 KiB and more go from the page cache to the
 /// socket without passing through user space.
 #[derive(Default)]
 pub struct Out {
