@@ -21,7 +21,7 @@ fn run(check: bool) -> Result<ExitCode, Box<dyn Error>> {
     let crates = Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
     let schema = load(&crates.join("wire/schema"))?;
     let scratch = env::temp_dir().join(format!("highwater-wire-gen-{}", std::process::id()));
-    let files = render(&schema, &scratch, &crates.join("../rustfmt.toml"));
+    let files = render(&schema, &scratch, &crates.join("../.rustfmt.toml"));
     std::fs::remove_dir_all(&scratch)?;
     let files = files?;
     let folder = crates.join("wire/src/generated");

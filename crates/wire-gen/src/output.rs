@@ -34,7 +34,7 @@ impl std::error::Error for OutputError {}
 /// Generated files by their path under `src/generated`.
 pub type Files = BTreeMap<PathBuf, String>;
 
-/// Generates every file, formatted with the `rustfmt.toml` in `config`. `scratch` is a folder for
+/// Generates every file, formatted with the settings in the file `config`. `scratch` is a folder for
 /// intermediate files, which is emptied first.
 ///
 /// # Errors
