@@ -174,6 +174,14 @@ impl Disk for MemDisk {
         Ok(())
     }
 
+    fn set_modified(&self, path: &Path, modified: TimestampMs) -> io::Result<()> {
+        self.check(DiskCall::Write)?;
+        let state = self.0.lock();
+        let file = state.files.get(path).ok_or(io::ErrorKind::NotFound)?;
+        file.lock().modified = modified.value();
+        Ok(())
+    }
+
     fn rename(&self, from: &Path, to: &Path) -> io::Result<()> {
         let mut state = self.0.lock();
         if let Some(file) = state.files.remove(from) {

@@ -35,6 +35,8 @@ pub trait Disk: Send + Sync + fmt::Debug {
     fn list(&self, path: &Path) -> io::Result<Vec<Entry>>;
     /// Creates a directory and its parents; not an error if it exists.
     fn create_dir_all(&self, path: &Path) -> io::Result<()>;
+    /// Sets the time of a file's last write, by which records without timestamps age.
+    fn set_modified(&self, path: &Path, modified: TimestampMs) -> io::Result<()>;
     /// Renames a file or directory, replacing a file of the new name.
     fn rename(&self, from: &Path, to: &Path) -> io::Result<()>;
     /// Removes a file.

@@ -6,7 +6,7 @@ use std::os::fd::{AsFd, BorrowedFd};
 use std::os::unix::fs::FileExt;
 use std::path::Path;
 use std::sync::Arc;
-use std::time::UNIX_EPOCH;
+use std::time::{Duration, UNIX_EPOCH};
 
 use highwater_types::TimestampMs;
 use nix::fcntl::{FallocateFlags, FcntlArg, fallocate, fcntl};
@@ -63,6 +63,14 @@ impl Disk for RealDisk {
 
     fn create_dir_all(&self, path: &Path) -> io::Result<()> {
         fs::create_dir_all(path)
+    }
+
+    fn set_modified(&self, path: &Path, modified: TimestampMs) -> io::Result<()> {
+        let distance = Duration::from_millis(modified.value().unsigned_abs());
+        let time =
+            if modified.value() < 0 { UNIX_EPOCH.checked_sub(distance) } else { UNIX_EPOCH.checked_add(distance) };
+        let time = time.ok_or_else(|| io::Error::from(io::ErrorKind::InvalidInput))?;
+        File::options().write(true).open(path)?.set_modified(time)
     }
 
     fn rename(&self, from: &Path, to: &Path) -> io::Result<()> {
@@ -185,5 +193,16 @@ mod tests {
         file.write_all_at(b"abc", 0).unwrap();
         file.reserve(0, 1 << 20).unwrap();
         assert_eq!(file.size().unwrap(), 3);
+    }
+
+    #[test]
+    fn the_time_of_the_last_write_can_be_set_before_and_after_1970() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("f");
+        RealDisk.open(&path, OpenMode::Create).unwrap();
+        for modified in [-86_400_000, 0, 1_700_000_000_123] {
+            RealDisk.set_modified(&path, TimestampMs(modified)).unwrap();
+            assert_eq!(RealDisk.metadata(&path).unwrap().modified, TimestampMs(modified));
+        }
     }
 }
