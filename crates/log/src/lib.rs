@@ -17,6 +17,7 @@ mod log;
 mod names;
 mod producer;
 mod segment;
+mod verify;
 
 pub use config::{CheckedLogConfig, CleanupPolicy, ConfigError, LogConfig};
 pub use dir::{DirOptions, LockedDir, LogDir, OpenedDir, OpenedLog};
@@ -32,3 +33,4 @@ pub use log::{
     OpenOptions, ReadBound, ReadSlice, SegmentState, TimestampAnswer, TimestampQuery,
 };
 pub use producer::{ProducerSummary, SequenceRange};
+pub use verify::{Finding, Severity, Verification, VerifyOptions, verify_dir, verify_log};

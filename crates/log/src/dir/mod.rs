@@ -8,6 +8,7 @@ use std::sync::Arc;
 use highwater_types::{BrokerEpoch, TimestampMs, TopicId, TopicPartition, Uuid};
 use parking_lot::Mutex;
 
+pub(crate) use open::OTHER_DIRECTORIES;
 pub use open::{DirOptions, LockedDir, OpenedDir, OpenedLog};
 
 use crate::config::CheckedLogConfig;

@@ -19,7 +19,7 @@ use crate::log::{DeletionQueue, Log, OpenOptions};
 use crate::names::DirName;
 
 /// Directories that are neither partitions nor mistakes.
-const OTHER_DIRECTORIES: [&str; 2] = ["remote-log-index-cache", "lost+found"];
+pub(crate) const OTHER_DIRECTORIES: [&str; 2] = ["remote-log-index-cache", "lost+found"];
 
 /// How to open a directory.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

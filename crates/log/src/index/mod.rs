@@ -5,8 +5,8 @@ mod offset;
 mod time;
 
 pub(crate) use file::{IndexEntry, IndexFile, IndexPlace};
-pub(crate) use offset::{OffsetIndex, relative_offset};
-pub(crate) use time::TimeIndex;
+pub(crate) use offset::{OffsetEntry, OffsetIndex, relative_offset};
+pub(crate) use time::{TimeEntry, TimeIndex};
 
 /// Index files that Apache Kafka's own classes have written, and what they found in them.
 #[cfg(test)]
