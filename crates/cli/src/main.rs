@@ -5,7 +5,7 @@
 
 mod dev;
 mod error;
-mod log_dump;
+mod log;
 mod logging;
 mod server;
 mod serving;
@@ -35,20 +35,14 @@ enum Command {
     Server(server::Server),
     /// Look at log files; needs no broker.
     #[command(subcommand)]
-    Log(Log),
-}
-
-#[derive(Debug, Subcommand)]
-enum Log {
-    /// Print the batches of a segment file, a record set, or a whole partition directory.
-    Dump(log_dump::Dump),
+    Log(log::Log),
 }
 
 fn main() -> ExitCode {
     let outcome = match Cli::parse().command {
         Command::Dev(dev) => dev.run(),
         Command::Server(server) => server.run(),
-        Command::Log(Log::Dump(dump)) => dump.run(),
+        Command::Log(log) => log.run(),
     };
     match outcome {
         Ok(()) => ExitCode::SUCCESS,
