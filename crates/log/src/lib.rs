@@ -13,10 +13,13 @@ mod files;
 pub mod fuzzing;
 mod health;
 mod index;
+#[cfg(feature = "json")]
+pub mod json;
 mod log;
 mod names;
 mod producer;
 mod segment;
+mod settings;
 mod verify;
 
 pub use config::{CheckedLogConfig, CleanupPolicy, ConfigError, LogConfig};
@@ -33,4 +36,5 @@ pub use log::{
     OpenOptions, ReadBound, ReadSlice, SegmentState, TimestampAnswer, TimestampQuery,
 };
 pub use producer::{ProducerSummary, SequenceRange};
+pub use settings::SettingError;
 pub use verify::{Finding, Severity, Verification, VerifyOptions, verify_dir, verify_log};

@@ -7,7 +7,6 @@
 
 mod compare;
 mod scenario;
-mod state;
 mod tables;
 mod world;
 
@@ -15,7 +14,6 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 pub use scenario::Scenario;
-pub use state::state_json;
 
 use world::World;
 

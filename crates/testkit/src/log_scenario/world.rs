@@ -3,6 +3,7 @@
 use std::fs;
 use std::path::Path;
 
+use highwater_log::json::state_json;
 use highwater_log::{AppendError, AppendInfo, AppendOrigin, AppendSet, Log, OpenOptions, RealDisk};
 use highwater_types::{LeaderEpoch, Offset, TimestampMs};
 use tempfile::TempDir;
@@ -10,7 +11,6 @@ use tempfile::TempDir;
 use super::Report;
 use super::compare::{compare_files, compare_json};
 use super::scenario::{Scenario, Step};
-use super::state::state_json;
 use super::tables::{check_epochs, check_reads, check_timestamps, rows};
 
 /// A scenario that is being replayed.

@@ -1,10 +1,15 @@
-//! A log's state as the recorded tables put it.
+//! A log's state as JSON, with the `json` feature.
 
-use highwater_log::{LogState, ProducerSummary, SegmentState};
 use highwater_types::Offset;
 use serde_json::{Value, json};
 
-/// The table of a log's state, in the recorded form.
+use crate::log::{LogState, SegmentState};
+use crate::producer::ProducerSummary;
+
+/// A log's state as a JSON object.
+///
+/// Offsets and times are numbers, `-1` where there is none; index entries and batches are arrays of numbers: `[offset,
+/// position]`, `[timestamp, offset]`, and `[position, size, base offset, last offset, largest timestamp]`.
 #[must_use]
 pub fn state_json(state: &LogState) -> Value {
     json!({
