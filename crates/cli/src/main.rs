@@ -7,6 +7,7 @@ mod dev;
 mod error;
 mod log;
 mod logging;
+mod progress;
 mod server;
 mod serving;
 mod signals;

@@ -1,6 +1,11 @@
 //! `highwater log`: tools for log files, which need no broker.
 
+mod copy;
+mod directory;
 mod dump;
+mod load;
+mod settings;
+mod verify;
 
 use clap::Subcommand;
 
@@ -11,12 +16,18 @@ use crate::error::CliError;
 pub(crate) enum Log {
     /// Print the batches of a segment file, a record set, or a whole partition directory.
     Dump(dump::Dump),
+    /// Load a copy of a partition as a broker would at its start, and print its state.
+    Load(load::Load),
+    /// Check all files against their checksums and each other, changing nothing. Exits with 1 if something is damaged.
+    Verify(verify::Verify),
 }
 
 impl Log {
     pub(crate) fn run(self) -> Result<(), CliError> {
         match self {
             Self::Dump(dump) => dump.run(),
+            Self::Load(load) => load.run(),
+            Self::Verify(verify) => verify.run(),
         }
     }
 }

@@ -4,6 +4,8 @@
 
 mod dev;
 mod log_dump;
+mod log_load;
+mod log_verify;
 mod process;
 mod server;
 mod usage;
