@@ -18,6 +18,7 @@ pub mod json;
 mod log;
 mod names;
 mod producer;
+mod reader;
 mod segment;
 mod settings;
 mod verify;
@@ -36,5 +37,6 @@ pub use log::{
     OpenOptions, ReadBound, ReadSlice, SegmentState, TimestampAnswer, TimestampQuery,
 };
 pub use producer::{ProducerSummary, SequenceRange};
+pub use reader::{LogReader, ReadError};
 pub use settings::SettingError;
 pub use verify::{Finding, Severity, Verification, VerifyOptions, verify_dir, verify_log};
