@@ -26,8 +26,8 @@ mod verify;
 pub use config::{CheckedLogConfig, CleanupPolicy, ConfigError, LogConfig};
 pub use dir::{DirOptions, LockedDir, LogDir, OpenedDir, OpenedLog};
 pub use disk::{
-    CrashLoss, Disk, DiskCall, DiskFile, DiskLock, Entry as DirEntry, FileFacts, FileHandle, MemDisk, OpenMode,
-    RealDisk,
+    CacheStats, CachedDisk, CrashLoss, Disk, DiskCall, DiskFile, DiskLock, Entry as DirEntry, FileFacts, FileHandle,
+    MemDisk, OpenMode, RealDisk, Volume,
 };
 pub use epoch_cache::{EpochCache, EpochEntry};
 pub use error::{AppendError, Blame, LogError};

@@ -8,7 +8,7 @@ use std::sync::Arc;
 use highwater_types::TimestampMs;
 use parking_lot::Mutex;
 
-use super::{Disk, DiskFile, DiskLock, Entry, FileFacts, FileHandle, OpenMode};
+use super::{Disk, DiskFile, DiskLock, Entry, FileFacts, FileHandle, OpenMode, Volume};
 
 /// A file system in memory, for tests.
 ///
@@ -224,6 +224,24 @@ impl Disk for MemDisk {
             return Err(io::ErrorKind::WouldBlock.into());
         }
         Ok(Box::new(MemLock { disk: self.clone(), path: path.to_owned() }))
+    }
+
+    fn volume(&self, _path: &Path) -> io::Result<Option<Arc<dyn Volume>>> {
+        Ok(Some(Arc::new(MemVolume(self.clone()))))
+    }
+}
+
+#[derive(Debug)]
+struct MemVolume(MemDisk);
+
+impl Volume for MemVolume {
+    fn sync(&self) -> io::Result<()> {
+        self.0.check(DiskCall::Sync)?;
+        for file in self.0.0.lock().files.values() {
+            let mut content = file.lock();
+            content.durable = content.bytes.clone();
+        }
+        Ok(())
     }
 }
 

@@ -1,5 +1,6 @@
 //! The one seam between the log and the operating system.
 
+mod cached;
 mod mem;
 mod real;
 
@@ -11,12 +12,13 @@ use std::sync::Arc;
 
 use highwater_types::TimestampMs;
 
+pub use cached::{CacheStats, CachedDisk};
 pub use mem::{CrashLoss, DiskCall, MemDisk};
 pub use real::RealDisk;
 
 /// Everything the log asks of a file system.
 ///
-/// [`RealDisk`] is the operating system's; [`MemDisk`] keeps files in memory, can fail at a chosen call and can
+/// [`RealDisk`] is the operating system's; [`CachedDisk`] bounds how many files of another are open; [`MemDisk`] keeps files in memory, can fail at a chosen call and can
 /// lose what was not synced, for tests. All methods may block. Paths are absolute or relative to the working
 /// directory, as for [`std::fs`].
 ///
@@ -50,6 +52,20 @@ pub trait Disk: Send + Sync + fmt::Debug {
     /// Held until the returned value is dropped. [`io::ErrorKind::WouldBlock`] if another holds it; that
     /// includes an Apache Kafka broker on the same directory.
     fn lock(&self, path: &Path) -> io::Result<Box<dyn DiskLock>>;
+    /// The file system that `path`, a directory, lies on, if it can be synced whole; `None`, the default, if files
+    /// have to be synced one by one.
+    fn volume(&self, path: &Path) -> io::Result<Option<Arc<dyn Volume>>> {
+        let _ = path;
+        Ok(None)
+    }
+}
+
+/// A whole file system.
+///
+/// Reports every failure since it was [asked for](Disk::volume), so it is to be held from before the first write.
+pub trait Volume: Send + Sync + fmt::Debug {
+    /// Makes everything durable that has been written: content, sizes and names of all files.
+    fn sync(&self) -> io::Result<()>;
 }
 
 /// A held lock; dropping it releases the lock.
@@ -75,6 +91,10 @@ pub trait DiskFile: Send + Sync + fmt::Debug {
     /// The descriptor to hand to `sendfile`, if there is one.
     fn as_fd(&self) -> Option<BorrowedFd<'_>> {
         None
+    }
+    /// The file in a form whose descriptor stays open, if this one's might not.
+    fn pin(&self) -> io::Result<Option<FileHandle>> {
+        Ok(None)
     }
 }
 
@@ -119,6 +139,17 @@ impl FileHandle {
     /// Wraps an implementation's file.
     pub fn new(file: impl DiskFile + 'static) -> Self {
         Self(Arc::new(file))
+    }
+
+    fn from_arc(file: Arc<dyn DiskFile>) -> Self {
+        Self(file)
+    }
+
+    /// The same file with a descriptor that stays open as long as this handle lives, for reading and sending.
+    ///
+    /// Costs nothing where files are never closed anyway; see [`CachedDisk`] where they are.
+    pub fn pin(&self) -> io::Result<Self> {
+        Ok(self.0.pin()?.unwrap_or_else(|| self.clone()))
     }
 
     /// Reads at `position` until `buffer` is full or the file ends; returns the bytes read.
@@ -187,7 +218,8 @@ impl FileHandle {
         self.0.size()
     }
 
-    /// The descriptor to hand to `sendfile`; `None` for files that are not the operating system's.
+    /// The descriptor to hand to `sendfile`; `None` for files that are not the operating system's, and for those whose
+    /// descriptor might be closed meanwhile: [`pin`](Self::pin) them.
     pub fn as_fd(&self) -> Option<BorrowedFd<'_>> {
         self.0.as_fd()
     }

@@ -13,7 +13,7 @@ use nix::fcntl::{FallocateFlags, FcntlArg, fallocate, fcntl};
 use nix::libc;
 use nix::sys::uio::pwritev;
 
-use super::{Disk, DiskFile, DiskLock, Entry, FileFacts, FileHandle, OpenMode};
+use super::{Disk, DiskFile, DiskLock, Entry, FileFacts, FileHandle, OpenMode, Volume};
 
 /// The operating system's file system.
 ///
@@ -104,6 +104,20 @@ impl Disk for RealDisk {
             Err(nix::errno::Errno::EAGAIN | nix::errno::Errno::EACCES) => Err(io::ErrorKind::WouldBlock.into()),
             Err(other) => Err(other.into()),
         }
+    }
+
+    fn volume(&self, path: &Path) -> io::Result<Option<Arc<dyn Volume>>> {
+        Ok(Some(Arc::new(RealVolume(File::open(path)?))))
+    }
+}
+
+/// `syncfs` reports write-back errors since its descriptor was opened (Linux 5.8).
+#[derive(Debug)]
+struct RealVolume(File);
+
+impl Volume for RealVolume {
+    fn sync(&self) -> io::Result<()> {
+        Ok(nix::unistd::syncfs(&self.0)?)
     }
 }
 

@@ -105,8 +105,9 @@ impl Log {
         if length == 0 {
             return Ok(self.empty_slice(place));
         }
+        let segment = self.segments.get(place.segment);
         Ok(ReadSlice {
-            file: Some(self.segments.get(place.segment).log().clone()),
+            file: Some(segment.log().pin().map_err(LogError::io("open", segment.path()))?),
             length: u32::try_from(length).unwrap_or(u32::MAX),
             first_entry_incomplete: limit < first_size,
             ..self.empty_slice(place)
