@@ -26,7 +26,7 @@ fn index_place(disk: &MemDisk, bytes: &[u8]) -> IndexPlace {
 /// An offset index of any content answers every search.
 pub fn fuzz_offset_index(bytes: &[u8]) {
     let disk = MemDisk::new();
-    let mut index = OffsetIndex::open(&disk, index_place(&disk, bytes)).expect("any file is an index");
+    let mut index = OffsetIndex::open(&disk.shared(), index_place(&disk, bytes)).expect("any file is an index");
     for target in [0, 100, 101, 5_000, u64::from(u32::MAX), i64::MAX as u64] {
         index.floor_position(Offset::new(target)).expect("memory can be read");
     }
@@ -40,7 +40,7 @@ pub fn fuzz_offset_index(bytes: &[u8]) {
 /// A time index of any content answers every search.
 pub fn fuzz_time_index(bytes: &[u8]) {
     let disk = MemDisk::new();
-    let mut index = TimeIndex::open(&disk, index_place(&disk, bytes)).expect("any file is an index");
+    let mut index = TimeIndex::open(&disk.shared(), index_place(&disk, bytes)).expect("any file is an index");
     for target in [i64::MIN, -1, 0, NOW.value(), i64::MAX] {
         index.floor(TimestampMs(target)).expect("memory can be read");
     }

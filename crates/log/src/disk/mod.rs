@@ -1,6 +1,7 @@
 //! The one seam between the log and the operating system.
 
 mod cached;
+mod later;
 mod mem;
 mod real;
 
@@ -139,6 +140,26 @@ impl FileHandle {
     /// Wraps an implementation's file.
     pub fn new(file: impl DiskFile + 'static) -> Self {
         Self(Arc::new(file))
+    }
+
+    /// An existing file that is opened when it is first used.
+    ///
+    /// Its path must not change before; the owner sees to that.
+    pub(crate) fn later(disk: &Arc<dyn Disk>, path: &Arc<Path>) -> Self {
+        Self::new(later::LaterFile::new(Arc::clone(disk), Arc::clone(path)))
+    }
+
+    /// The file at `path` with its size, opened when it is first used; created if there is none.
+    pub(crate) fn find_or_create(disk: &Arc<dyn Disk>, path: &Arc<Path>) -> io::Result<(Self, u64)> {
+        match disk.metadata(path) {
+            Ok(facts) if !facts.is_dir => Ok((Self::later(disk, path), facts.size)),
+            Err(e) if e.kind() != io::ErrorKind::NotFound => Err(e),
+            _ => {
+                let file = disk.open(path, OpenMode::Create)?;
+                let size = file.size()?;
+                Ok((file, size))
+            }
+        }
     }
 
     fn from_arc(file: Arc<dyn DiskFile>) -> Self {

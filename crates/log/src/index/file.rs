@@ -2,12 +2,12 @@
 
 use std::io;
 use std::path::{Path, PathBuf};
-use std::sync::OnceLock;
+use std::sync::{Arc, OnceLock};
 
 use highwater_types::Offset;
 use parking_lot::Mutex;
 
-use crate::disk::{Disk, FileHandle, OpenMode};
+use crate::disk::{Disk, FileHandle};
 use crate::error::LogError;
 
 /// An entry of an index file.
@@ -37,18 +37,29 @@ pub(crate) struct IndexPlace {
 /// segment of 1 GiB), so that a search costs one `pread` of one block.
 #[derive(Debug)]
 pub(crate) struct IndexFile<E> {
-    place: IndexPlace,
+    path: Arc<Path>,
+    base: Offset,
+    bytes_max: u32,
+    /// Whether the file must get the size of an active segment's index before it is written.
+    grows_late: bool,
     file: FileHandle,
     /// Entries in `file`.
     written: usize,
     /// Entries after them.
     tail: Vec<E>,
-    /// Every [`BLOCK`]th entry of `file`, once it has been searched.
-    fences: OnceLock<Vec<E>>,
-    /// The block of `file` searched last: a reader that goes on from where it was finds its next place there too.
-    recent: Mutex<Recent<E>>,
+    /// What is kept of `file`, once it has been searched.
+    searched: OnceLock<Box<Searched<E>>>,
     /// The last entry, once it is known.
     last: OnceLock<Option<E>>,
+}
+
+/// What is kept of a file so that it can be searched with one read.
+#[derive(Debug)]
+struct Searched<E> {
+    /// Every [`BLOCK`]th entry of the file.
+    fences: Vec<E>,
+    /// The block searched last: a reader that goes on from where it was finds its next place there too.
+    recent: Mutex<Recent<E>>,
 }
 
 /// Consecutive entries of an index file, from the entry number `start` on.
@@ -67,21 +78,27 @@ const FENCE_CHUNK: usize = 128 * BLOCK;
 const ENTRY_SIZE_MAX: usize = 12;
 
 impl<E: IndexEntry> IndexFile<E> {
-    /// Opens the file, creating it if it is missing; every whole entry in it counts.
-    pub(crate) fn open(disk: &dyn Disk, place: IndexPlace) -> Result<Self, LogError> {
-        let file = disk.open(&place.path, OpenMode::Create).map_err(LogError::io("open", &place.path))?;
-        let size = file.size().map_err(LogError::io("inspect", &place.path))?;
+    /// Takes the file, creating it if it is missing; every whole entry in it counts. Reads nothing but its size.
+    pub(crate) fn open(disk: &Arc<dyn Disk>, place: IndexPlace) -> Result<Self, LogError> {
+        let path = Arc::from(place.path);
+        let (file, size) = FileHandle::find_or_create(disk, &path).map_err(LogError::io("open", &path))?;
         let entries = size / E::SIZE as u64;
-        let written = usize::try_from(entries).map_err(|_| LogError::corrupt("index size", &place.path, size))?;
-        Ok(Self {
-            place,
+        let written = usize::try_from(entries).map_err(|_| LogError::corrupt("index size", &path, size))?;
+        Ok(Self::with_entries(file, path, place.base, place.bytes_max, written))
+    }
+
+    fn with_entries(file: FileHandle, path: Arc<Path>, base: Offset, bytes_max: u32, written: usize) -> Self {
+        Self {
+            path,
+            base,
+            bytes_max,
+            grows_late: false,
             file,
             written,
             tail: Vec::new(),
-            fences: OnceLock::new(),
-            recent: Mutex::new(Recent { start: 0, entries: Vec::new() }),
+            searched: OnceLock::new(),
             last: OnceLock::new(),
-        })
+        }
     }
 
     /// Number of entries.
@@ -91,15 +108,15 @@ impl<E: IndexEntry> IndexFile<E> {
 
     /// Number of entries that `segment.index.bytes` allows.
     pub(crate) fn capacity(&self) -> usize {
-        self.place.bytes_max as usize / E::SIZE
+        self.bytes_max as usize / E::SIZE
     }
 
     pub(crate) fn base(&self) -> Offset {
-        self.place.base
+        self.base
     }
 
     pub(crate) fn path(&self) -> &Path {
-        &self.place.path
+        &self.path
     }
 
     pub(crate) fn handle(&self) -> &FileHandle {
@@ -108,7 +125,7 @@ impl<E: IndexEntry> IndexFile<E> {
 
     /// Changes `segment.index.bytes`; the file follows at the next [`grow`](Self::grow).
     pub(crate) fn set_bytes_max(&mut self, bytes_max: u32) {
-        self.place.bytes_max = bytes_max;
+        self.bytes_max = bytes_max;
     }
 
     /// The last entry.
@@ -146,15 +163,25 @@ impl<E: IndexEntry> IndexFile<E> {
         if self.tail.is_empty() {
             return Ok(());
         }
+        if self.grows_late {
+            self.grow()?;
+        }
+        self.write_entries()
+    }
+
+    fn write_entries(&mut self) -> Result<(), LogError> {
+        if self.tail.is_empty() {
+            return Ok(());
+        }
         let mut bytes = Vec::with_capacity(self.tail.len() * E::SIZE);
         for entry in &self.tail {
             entry.write(&mut bytes);
         }
         let position = (self.written * E::SIZE) as u64;
-        self.file.write_all_at(&bytes, position).map_err(LogError::io("write", &self.place.path))?;
-        if let Some(fences) = self.fences.get_mut() {
+        self.file.write_all_at(&bytes, position).map_err(LogError::io("write", &self.path))?;
+        if let Some(searched) = self.searched.get_mut() {
             let first = self.written.next_multiple_of(BLOCK) - self.written;
-            fences.extend(self.tail.iter().skip(first).step_by(BLOCK));
+            searched.fences.extend(self.tail.iter().skip(first).step_by(BLOCK));
         }
         self.written += self.tail.len();
         self.tail.clear();
@@ -176,10 +203,11 @@ impl<E: IndexEntry> IndexFile<E> {
             let count = self.tail.partition_point(before);
             return Ok((self.written + count, count.checked_sub(1).map(|last| self.tail[last])));
         }
-        let Some(block) = self.fences()?.partition_point(&before).checked_sub(1) else { return Ok((0, None)) };
+        let searched = self.searched()?;
+        let Some(block) = searched.fences.partition_point(&before).checked_sub(1) else { return Ok((0, None)) };
         let start = block * BLOCK;
         let len = (self.written - start).min(BLOCK);
-        let mut recent = self.recent.lock();
+        let mut recent = searched.recent.lock();
         if recent.start != start || recent.entries.len() != len {
             let mut buffer = [0; BLOCK * ENTRY_SIZE_MAX];
             let bytes = &mut buffer[..len * E::SIZE];
@@ -192,10 +220,10 @@ impl<E: IndexEntry> IndexFile<E> {
         Ok((start + count, count.checked_sub(1).map(|last| recent.entries[last])))
     }
 
-    /// Every [`BLOCK`]th entry of the file, read from it the first time.
-    fn fences(&self) -> Result<&[E], LogError> {
-        if let Some(fences) = self.fences.get() {
-            return Ok(fences);
+    /// What is kept of the file, read from it the first time.
+    fn searched(&self) -> Result<&Searched<E>, LogError> {
+        if let Some(searched) = self.searched.get() {
+            return Ok(searched);
         }
         let mut fences = Vec::with_capacity(self.written.div_ceil(BLOCK));
         let mut chunk = vec![0; (self.written * E::SIZE).min(FENCE_CHUNK * E::SIZE)];
@@ -204,7 +232,8 @@ impl<E: IndexEntry> IndexFile<E> {
             self.read_entries(chunk, start)?;
             fences.extend(chunk.chunks(BLOCK * E::SIZE).map(|block| E::read(&block[..E::SIZE])));
         }
-        Ok(self.fences.get_or_init(|| fences))
+        let recent = Mutex::new(Recent { start: 0, entries: Vec::new() });
+        Ok(self.searched.get_or_init(|| Box::new(Searched { fences, recent })))
     }
 
     /// Keeps the first `len` entries. The file keeps its size.
@@ -214,32 +243,34 @@ impl<E: IndexEntry> IndexFile<E> {
         }
         self.tail.truncate(len.saturating_sub(self.written));
         self.written = self.written.min(len);
-        if let Some(fences) = self.fences.get_mut() {
-            fences.truncate(self.written.div_ceil(BLOCK));
+        if let Some(searched) = self.searched.get_mut() {
+            searched.fences.truncate(self.written.div_ceil(BLOCK));
+            searched.recent.get_mut().entries.clear();
         }
-        self.recent.get_mut().entries.clear();
         self.last = OnceLock::new();
     }
 
     /// Cuts the file to its entries.
     pub(crate) fn trim(&mut self) -> Result<(), LogError> {
-        self.write_tail()?;
-        self.file.set_len((self.written * E::SIZE) as u64).map_err(LogError::io("trim", &self.place.path))
+        self.write_entries()?;
+        self.grows_late = false;
+        self.file.set_len((self.written * E::SIZE) as u64).map_err(LogError::io("trim", &self.path))
     }
 
     /// Extends the file to the size an active segment's index has, with zeros.
     pub(crate) fn grow(&mut self) -> Result<(), LogError> {
+        self.grows_late = false;
         let entries = self.capacity().max(self.len());
-        self.file.set_len((entries * E::SIZE) as u64).map_err(LogError::io("extend", &self.place.path))
+        self.file.set_len((entries * E::SIZE) as u64).map_err(LogError::io("extend", &self.path))
     }
 
     fn read_entries(&self, out: &mut [u8], index: usize) -> Result<(), LogError> {
         let position = (index * E::SIZE) as u64;
         match self.file.read_exact_at(out, position) {
             Err(e) if e.kind() == io::ErrorKind::UnexpectedEof => {
-                Err(LogError::corrupt("index shorter than when it was opened", &self.place.path, position))
+                Err(LogError::corrupt("index shorter than when it was opened", &self.path, position))
             }
-            other => other.map_err(LogError::io("read", &self.place.path)),
+            other => other.map_err(LogError::io("read", &self.path)),
         }
     }
 }
@@ -264,7 +295,7 @@ mod tests {
 
     fn open(disk: &MemDisk) -> IndexFile<Number> {
         let place = IndexPlace { path: "/i".into(), base: Offset::ZERO, bytes_max: 10_003 };
-        IndexFile::open(disk, place).unwrap()
+        IndexFile::open(&disk.shared(), place).unwrap()
     }
 
     #[test]

@@ -32,7 +32,7 @@ mod tests {
         let table: Vec<[u64; 3]> = serde_json::from_slice(&std::fs::read(table).unwrap()).unwrap();
         assert_eq!(table.len(), 308);
         let place = IndexPlace { path, base: Offset::new(100), bytes_max: 1 << 20 };
-        let index = OffsetIndex::open(&disk, place).unwrap();
+        let index = OffsetIndex::open(&disk.shared(), place).unwrap();
         let entries = index.entries().unwrap();
         for [target, found, position] in table {
             assert_eq!(index.floor_position(Offset::new(target)).unwrap(), position, "{target}");
@@ -46,7 +46,7 @@ mod tests {
         let disk = MemDisk::new();
         let base = Offset::new(1_000);
         let place = |path: &str, bytes_max| IndexPlace { path: path.into(), base, bytes_max };
-        let mut offsets = OffsetIndex::open(&disk, place("/o", 96)).unwrap();
+        let mut offsets = OffsetIndex::open(&disk.shared(), place("/o", 96)).unwrap();
         offsets.file().grow().unwrap();
         for (offset, position) in [(1_005, 0), (1_010, 4_200), (1_000 + (1 << 31) - 1, 2_147_480_000)] {
             offsets.append(Offset::new(offset), position).unwrap();
@@ -58,7 +58,7 @@ mod tests {
         copy(&disk, "files/00000000000000001000.index");
         assert_eq!(disk.read(Path::new("/o")), disk.read(Path::new("/index")));
 
-        let mut times = TimeIndex::open(&disk, place("/t", 96)).unwrap();
+        let mut times = TimeIndex::open(&disk.shared(), place("/t", 96)).unwrap();
         let start = 1_700_000_000_000;
         for (timestamp, offset) in [(start, 1_005), (start + 5, 1_010), (start, 1_010)] {
             times.append(TimestampMs(timestamp), Offset::new(offset), false).unwrap();

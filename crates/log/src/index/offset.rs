@@ -1,5 +1,7 @@
 //! The offset index: from an offset to a position in the log file.
 
+use std::sync::Arc;
+
 use highwater_types::Offset;
 
 use super::{IndexEntry, IndexFile, IndexPlace};
@@ -34,7 +36,7 @@ impl IndexEntry for OffsetEntry {
 pub(crate) struct OffsetIndex(IndexFile<OffsetEntry>);
 
 impl OffsetIndex {
-    pub(crate) fn open(disk: &dyn Disk, place: IndexPlace) -> Result<Self, LogError> {
+    pub(crate) fn open(disk: &Arc<dyn Disk>, place: IndexPlace) -> Result<Self, LogError> {
         IndexFile::open(disk, place).map(Self)
     }
 
@@ -117,7 +119,7 @@ mod tests {
 
     fn index(disk: &MemDisk, bytes_max: u32) -> OffsetIndex {
         let place = IndexPlace { path: "/i".into(), base: Offset::new(1_000), bytes_max };
-        OffsetIndex::open(disk, place).unwrap()
+        OffsetIndex::open(&disk.shared(), place).unwrap()
     }
 
     #[test]

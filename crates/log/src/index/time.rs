@@ -1,5 +1,7 @@
 //! The time index: from a timestamp to an offset.
 
+use std::sync::Arc;
+
 use highwater_types::{Offset, TimestampMs};
 
 use super::offset::relative_offset;
@@ -38,7 +40,7 @@ impl IndexEntry for TimeEntry {
 pub(crate) struct TimeIndex(IndexFile<TimeEntry>);
 
 impl TimeIndex {
-    pub(crate) fn open(disk: &dyn Disk, place: IndexPlace) -> Result<Self, LogError> {
+    pub(crate) fn open(disk: &Arc<dyn Disk>, place: IndexPlace) -> Result<Self, LogError> {
         IndexFile::open(disk, place).map(Self)
     }
 
@@ -115,7 +117,7 @@ mod tests {
     use crate::disk::MemDisk;
 
     fn index(disk: &MemDisk, bytes_max: u32) -> TimeIndex {
-        TimeIndex::open(disk, IndexPlace { path: "/i".into(), base: Offset::new(100), bytes_max }).unwrap()
+        TimeIndex::open(&disk.shared(), IndexPlace { path: "/i".into(), base: Offset::new(100), bytes_max }).unwrap()
     }
 
     fn add(index: &mut TimeIndex, timestamp: i64, offset: u64) -> Result<(), LogError> {

@@ -1,5 +1,6 @@
 //! Making appends durable (storage format, section 15).
 
+use std::io;
 use std::path::PathBuf;
 use std::sync::Arc;
 
@@ -44,7 +45,11 @@ impl FlushTask {
     pub fn run(self) -> Result<FlushDone, LogError> {
         let sync = || {
             for (file, path) in &self.files {
-                file.sync_data().map_err(LogError::io("sync", path))?;
+                match file.sync_data() {
+                    // Removed before it was ever opened: nothing of it is left to be durable.
+                    Err(e) if e.kind() == io::ErrorKind::NotFound => {}
+                    other => other.map_err(LogError::io("sync", path))?,
+                }
             }
             match &self.dir {
                 Some((disk, path)) => disk.sync_dir(path).map_err(LogError::io("sync", path)),

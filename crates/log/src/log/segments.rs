@@ -10,9 +10,11 @@ pub(crate) struct Segments(Vec<Segment>);
 
 impl Segments {
     /// `segments` in ascending order of base offset.
-    pub(crate) fn new(segments: Vec<Segment>) -> Self {
+    pub(crate) fn new(mut segments: Vec<Segment>) -> Self {
         assert!(!segments.is_empty(), "a log has an active segment");
         assert!(segments.is_sorted_by(|a, b| a.base() < b.base()), "segments are in order");
+        // Most logs have one segment, and a vector grown to hold it has room for three more.
+        segments.shrink_to_fit();
         Self(segments)
     }
 

@@ -13,7 +13,7 @@ pub(crate) use lookup::FoundRecord;
 pub(crate) use scan::{EntryScan, WholeEntries};
 
 use crate::config::CheckedLogConfig;
-use crate::disk::{Disk, FileHandle, OpenMode};
+use crate::disk::{Disk, FileHandle};
 use crate::entry::EntryInfo;
 use crate::error::LogError;
 use crate::index::{IndexPlace, OffsetIndex, TimeIndex};
@@ -41,7 +41,7 @@ impl Place {
 #[derive(Debug)]
 pub(crate) struct Segment {
     base: Offset,
-    path: PathBuf,
+    path: Arc<Path>,
     log: FileHandle,
     /// Bytes of the file that count; a preallocated file is longer.
     size: u64,
@@ -73,15 +73,14 @@ impl Segment {
         Ok(segment)
     }
 
-    /// Opens existing files. Reads nothing but their sizes.
+    /// Takes existing files. Asks for nothing but their sizes, and opens each when it is first used.
     pub(crate) fn open(place: &Place, base: Offset, now: TimestampMs) -> Result<Self, LogError> {
         Self::open_files(place, base, now)
     }
 
     fn open_files(place: &Place, base: Offset, now: TimestampMs) -> Result<Self, LogError> {
-        let path = place.file(base, FileKind::Log);
-        let log = place.disk.open(&path, OpenMode::Create).map_err(LogError::io("open", &path))?;
-        let size = log.size().map_err(LogError::io("inspect", &path))?;
+        let path = Arc::from(place.file(base, FileKind::Log));
+        let (log, size) = FileHandle::find_or_create(&place.disk, &path).map_err(LogError::io("open", &path))?;
         if size > i32::MAX as u64 {
             return Err(LogError::corrupt("segment larger than 2^31-1 bytes", &path, size));
         }
@@ -90,8 +89,8 @@ impl Segment {
             path,
             log,
             size,
-            offset_index: OffsetIndex::open(&*place.disk, place.index(base, FileKind::OffsetIndex))?,
-            time_index: TimeIndex::open(&*place.disk, place.index(base, FileKind::TimeIndex))?,
+            offset_index: OffsetIndex::open(&place.disk, place.index(base, FileKind::OffsetIndex))?,
+            time_index: TimeIndex::open(&place.disk, place.index(base, FileKind::TimeIndex))?,
             max_timestamp: OnceLock::new(),
             first_timestamp: OnceLock::new(),
             bytes_since_index_entry: 0,
@@ -276,7 +275,7 @@ impl Segment {
         let index = self.path.with_extension("index");
         let time_index = self.path.with_extension("timeindex");
         [
-            (self.log.clone(), self.path.clone()),
+            (self.log.clone(), self.path.to_path_buf()),
             (self.offset_index.handle().clone(), index),
             (self.time_index.handle().clone(), time_index),
         ]
