@@ -1,6 +1,7 @@
 //! Reading: finding a slice and copying it, beside a bare `pread` of the very same bytes, in the same run.
 //!
-//! `sequential` goes on where the read before ended, as consumers do; `random` jumps. `cargo bench -p highwater-log
+//! `tail` reads the batch that was appended last, as consumers and followers do that keep up; `sequential` goes on where
+//! the read before ended, as those do that catch up; `random` jumps. `cargo bench -p highwater-log
 //! --bench read`.
 
 use std::hint::black_box;
@@ -49,11 +50,12 @@ fn reads(criterion: &mut Criterion) {
         let limit = u32::try_from(size).expect("a small read");
         let batches = (size / size.min(64 << 10)) as u64;
         let mut buffer = vec![0; size];
-        for (order, step) in [("sequential", batches), ("random", STRIDE)] {
+        let last = log.log_end().value() - batches;
+        for (order, step) in [("tail", 0), ("sequential", batches), ("random", STRIDE)] {
             let mut next = 0;
             let mut offset = move || {
                 next = (next + step) % (end - batches);
-                next
+                if step == 0 { last } else { next }
             };
             let mut bench = criterion.benchmark_group(format!("read {order}/{name}"));
             bench.throughput(Throughput::Bytes(size as u64));

@@ -144,10 +144,9 @@ impl Log {
     fn find_from(&self, start: Offset) -> Result<Option<(Place, u64)>, LogError> {
         let floor = self.segments.floor(start);
         for (index, segment) in self.segments.from(floor).iter().enumerate() {
-            if let Some(found) = segment.find(start)? {
-                let offset = found.info.base_or_last();
-                let place = Place { offset, segment: floor + index, position: found.position };
-                return Ok(Some((place, found.info.size)));
+            if let Some(found) = segment.locate(start)? {
+                let place = Place { offset: found.offset, segment: floor + index, position: found.position };
+                return Ok(Some((place, found.size)));
             }
         }
         Ok(None)

@@ -3,7 +3,7 @@
 use highwater_records::{DecompressLimit, Entry};
 use highwater_types::{LeaderEpoch, Offset, TimestampMs};
 
-use super::{Segment, WholeEntries};
+use super::{Located, Segment, WholeEntries};
 use crate::entry::EntryInfo;
 use crate::error::LogError;
 
@@ -35,6 +35,14 @@ impl Segment {
             }
         }
         Ok(None)
+    }
+
+    /// The same, for whoever needs only to begin reading there.
+    pub(crate) fn locate(&self, target: Offset) -> Result<Option<Located>, LogError> {
+        if let Some(located) = self.tail.find(target) {
+            return Ok(Some(located));
+        }
+        Ok(self.find(target)?.map(|found| Located::new(&found.info, found.position)))
     }
 
     /// The first record with a timestamp of at least `target` and an offset of at least `from`.

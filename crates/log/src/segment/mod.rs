@@ -3,6 +3,7 @@
 mod lookup;
 mod recover;
 mod scan;
+mod tail;
 
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, OnceLock};
@@ -11,6 +12,7 @@ use highwater_types::{Offset, TimestampMs};
 
 pub(crate) use lookup::FoundRecord;
 pub(crate) use scan::{EntryScan, WholeEntries};
+pub(crate) use tail::Located;
 
 use crate::config::CheckedLogConfig;
 use crate::disk::{Disk, FileHandle};
@@ -18,6 +20,7 @@ use crate::entry::EntryInfo;
 use crate::error::LogError;
 use crate::index::{IndexPlace, OffsetIndex, TimeIndex};
 use crate::names::{FileKind, file_path};
+use tail::Tail;
 
 /// Where segments live and how they are made.
 #[derive(Clone, Debug)]
@@ -47,6 +50,7 @@ pub(crate) struct Segment {
     size: u64,
     offset_index: OffsetIndex,
     time_index: TimeIndex,
+    tail: Tail,
     /// The largest timestamp and the last offset of the first batch that has it.
     max_timestamp: OnceLock<(TimestampMs, Offset)>,
     /// Largest timestamp of the first batch, once there is one and it was asked for.
@@ -91,6 +95,7 @@ impl Segment {
             size,
             offset_index: OffsetIndex::open(&place.disk, place.index(base, FileKind::OffsetIndex))?,
             time_index: TimeIndex::open(&place.disk, place.index(base, FileKind::TimeIndex))?,
+            tail: Tail::default(),
             max_timestamp: OnceLock::new(),
             first_timestamp: OnceLock::new(),
             bytes_since_index_entry: 0,
@@ -213,6 +218,7 @@ impl Segment {
         if position == 0 {
             self.first_timestamp = OnceLock::from(info.max_timestamp);
         }
+        self.tail.push(info, position);
         self.bytes_since_index_entry += info.size;
         self.size += info.size;
         Ok(())
@@ -244,6 +250,7 @@ impl Segment {
     pub(crate) fn seal(&mut self) -> Result<(), LogError> {
         let (timestamp, offset) = self.max_timestamp()?;
         self.time_index.append(timestamp, offset, true)?;
+        self.tail.clear();
         self.offset_index.file().trim()?;
         self.time_index.file().trim()?;
         self.cut_file()
@@ -289,6 +296,7 @@ impl Segment {
         self.grow(place)?;
         let removed = cut < self.size;
         self.truncate_bytes(cut)?;
+        self.tail.clear();
         self.bytes_since_index_entry = 0;
         if self.size == 0 {
             self.first_timestamp = OnceLock::new();
@@ -330,6 +338,7 @@ impl Segment {
         self.time_index.clear();
         self.max_timestamp = OnceLock::new();
         self.first_timestamp = OnceLock::new();
+        self.tail.clear();
         self.bytes_since_index_entry = 0;
     }
 }
