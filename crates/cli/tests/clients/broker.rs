@@ -23,18 +23,22 @@ pub(crate) struct Broker {
 impl Broker {
     /// Starts a broker on `data` and waits until it serves. What it writes to stderr is kept beside `data`.
     pub(crate) fn start(data: &Path) -> Self {
-        let stderr = data.with_extension("stderr");
-        let log = open_to_append(&stderr);
         let program =
             std::env::var("HIGHWATER_BROKER_CMD").unwrap_or_else(|_| env!("CARGO_BIN_EXE_highwater").to_owned());
-        let mut child = Command::new(&program)
-            .args(["dev", "--port", "0", "--data"])
-            .arg(data)
+        let mut command = Command::new(program);
+        command.args(["dev", "--port", "0", "--data"]).arg(data);
+        Self::run(command, data.with_extension("stderr"))
+    }
+
+    /// Starts a broker by `command` and waits until it serves. What it writes to the file `stderr` is kept.
+    pub(crate) fn run(mut command: Command, stderr: PathBuf) -> Self {
+        let log = open_to_append(&stderr);
+        let mut child = command
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
             .stderr(log)
             .spawn()
-            .unwrap_or_else(|error| panic!("{program} does not start: {error}"));
+            .unwrap_or_else(|error| panic!("{command:?} does not start: {error}"));
         let stdout = child.stdout.take().expect("stdout was asked for as a pipe");
         let (sender, lines) = mpsc::channel();
         thread::spawn(move || {
@@ -114,8 +118,11 @@ pub(crate) fn is_stand_in() -> bool {
 
 /// The last lines of a file under a title.
 pub(crate) fn tail(title: &str, path: &Path) -> String {
-    let text = fs::read(path).unwrap_or_default();
-    let text = String::from_utf8_lossy(&text);
+    tail_of_text(title, &String::from_utf8_lossy(&fs::read(path).unwrap_or_default()))
+}
+
+/// The last lines of a text under a title.
+pub(crate) fn tail_of_text(title: &str, text: &str) -> String {
     let lines: Vec<&str> = text.lines().collect();
     let last = &lines[lines.len().saturating_sub(TAIL_LINES)..];
     format!("--- {title}, last {} of {} lines\n{}", last.len(), lines.len(), last.join("\n"))

@@ -11,7 +11,7 @@ use std::time::Duration;
 
 use serde_json::Value;
 
-use crate::broker::{Broker, tail};
+use crate::broker::{Broker, tail_of_text};
 
 /// A client whose phases are sub-commands of one program.
 pub(crate) struct Program {
@@ -111,7 +111,7 @@ pub(crate) struct Run {
     status: Option<ExitStatus>,
     pub(crate) output: Vec<u8>,
     stdout: String,
-    stderr: String,
+    pub(crate) stderr: String,
 }
 
 impl Run {
@@ -124,7 +124,7 @@ impl std::fmt::Display for Run {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         let end = self.status.map_or_else(|| format!("still running after {LIMIT:?}"), |s| s.to_string());
         let stdout: String = self.stdout.chars().take(4000).collect();
-        write!(f, "--- {} ({end})\n{stdout}\n{}", self.line, self.stderr)
+        write!(f, "--- {} ({end})\n{stdout}\n{}", self.line, tail_of_text("its stderr", &self.stderr))
     }
 }
 
@@ -155,7 +155,8 @@ pub(crate) fn run(mut command: Command) -> Run {
         }
     };
     let stdout = String::from_utf8_lossy(&output).into_owned();
-    Run { line, status, output, stdout, stderr: tail("its stderr", scratch.path()) }
+    let stderr = String::from_utf8_lossy(&std::fs::read(scratch.path()).unwrap_or_default()).into_owned();
+    Run { line, status, output, stdout, stderr }
 }
 
 /// The folder of this test.

@@ -8,7 +8,8 @@ import java.util.Set;
 import org.apache.kafka.common.utils.AppInfoParser;
 
 /**
- * The Java client in the phases of {@code driver.py}: the same command line, the same lines of JSON.
+ * The Java client in the phases of {@code driver.py}: the same command line, the same lines of JSON. It has more phases
+ * than the others, for the interchange of directories with Apache Kafka.
  */
 public final class Main {
     /** What a phase found to be other than it should be. */
@@ -22,7 +23,13 @@ public final class Main {
 
     /** The arguments that all phases share. */
     record Arguments(
-            String bootstrap, List<String> codecs, Records records, int first, int count, String writer) {
+            String bootstrap,
+            List<String> codecs,
+            Records records,
+            int first,
+            int count,
+            String writer,
+            List<String> topics) {
         int total() {
             return first + count;
         }
@@ -37,13 +44,25 @@ public final class Main {
         Map<String, Object> run(Arguments arguments) throws Exception;
     }
 
-    private static final Map<String, Phase> PHASES = Map.of(
-            "version", arguments -> Map.of(
-                    "version", AppInfoParser.getVersion(), "refused", List.of(), "suffixes", List.of("")),
-            "produce", Traffic::produce,
-            "verify", Traffic::verify,
-            "times", Traffic::times,
-            "admin", Administration::run);
+    private static final Map<String, Phase> PHASES = Map.ofEntries(
+            Map.entry("version", arguments -> Map.of(
+                    "version", AppInfoParser.getVersion(), "refused", List.of(), "suffixes", List.of(""))),
+            Map.entry("produce", Traffic::produce),
+            Map.entry("verify", Traffic::verify),
+            Map.entry("times", Traffic::times),
+            Map.entry("admin", Administration::run),
+            Map.entry("describe", Description::describe),
+            Map.entry("retained", Histories::retained),
+            Map.entry("verify-retained", Histories::verifyRetained),
+            Map.entry("create", Histories::create),
+            Map.entry("transactions", Histories::transactions),
+            Map.entry("verify-transactions", Histories::verifyTransactions),
+            Map.entry("end-transactions", Histories::endTransactions),
+            Map.entry("verify-transactions-ended", Histories::verifyTransactionsEnded),
+            Map.entry("compacted", arguments -> Histories.compacted(arguments, false)),
+            Map.entry("compacted-in-transactions", arguments -> Histories.compacted(arguments, true)),
+            Map.entry("verify-compacted", Histories::verifyCompacted),
+            Map.entry("group", Histories::group));
 
     private Main() {}
 
@@ -64,7 +83,8 @@ public final class Main {
                 records,
                 Integer.parseInt(options.getOrDefault("--first", "0")),
                 Integer.parseInt(options.getOrDefault("--count", "0")),
-                options.getOrDefault("--writer", "java"));
+                options.getOrDefault("--writer", "java"),
+                List.of(options.getOrDefault("--topics", "").split(",")));
         for (String name : words[0].split(",")) {
             long started = System.nanoTime();
             Map<String, Object> line = new LinkedHashMap<>();

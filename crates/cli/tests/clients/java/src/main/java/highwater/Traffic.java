@@ -51,7 +51,7 @@ final class Traffic {
      * Returns when all leaders answer. Kafka's do so only a moment after a topic was created, and an idempotent
      * producer whose first batch is turned away while its second is taken never gets its sequence right again.
      */
-    private static void awaitLeaders(Admin admin, String topic, int count) throws Exception {
+    static void awaitLeaders(Admin admin, String topic, int count) throws Exception {
         Map<TopicPartition, OffsetSpec> asked = new HashMap<>();
         partitions(topic, count).forEach(partition -> asked.put(partition, OffsetSpec.latest()));
         admin.listOffsets(asked).all().get(DEADLINE_SECONDS, TimeUnit.SECONDS);

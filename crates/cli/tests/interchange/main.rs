@@ -1,0 +1,163 @@
+//! Directories of highwater served by Apache Kafka, and directories of Apache Kafka served by highwater.
+//!
+//! A directory passes from broker to broker. Before one is stopped, an unmodified client describes all that it sees of
+//! its topics: offsets, records with their timestamps, headers and leader epochs, committed records, look-ups by time,
+//! producers, configurations; the next broker has to be described by the same text. What was written is also compared
+//! record by record with what is read. Every file of a stopped broker is read by Kafka's `DumpLogSegments` and by
+//! `highwater log dump`, which have to agree.
+//!
+//! Needs the class path `HIGHWATER_KAFKA_CLASSPATH` with the jars that `pom.xml` brings, and
+//! `HIGHWATER_JAVA_CLASSPATH` as the tests of the clients do. Without them the tests are skipped by name; with
+//! `HIGHWATER_REQUIRE_CLIENTS=1` that is a failure. A failed run keeps its directory with the logs of all brokers.
+
+#[expect(dead_code, reason = "`highwater dev` takes no settings")]
+#[path = "../clients/broker.rs"]
+mod broker;
+#[path = "../wire_replay/connection.rs"]
+mod connection;
+mod dump;
+mod exchange;
+mod kafka;
+#[expect(dead_code, reason = "only the Java client has phases for this")]
+#[path = "../clients/program.rs"]
+mod program;
+mod protocol;
+#[path = "../clients/records.rs"]
+mod records;
+mod startup;
+
+use std::fs;
+
+use nix::sys::signal::Signal;
+
+use exchange::Exchange;
+
+#[test]
+fn kafka_serves_what_highwater_wrote() {
+    let mut exchange = match Exchange::new() {
+        Ok(exchange) => exchange,
+        Err(missing) => return missing.skip(),
+    };
+    let highwater = exchange.start_highwater();
+    exchange.produce(highwater.address());
+    exchange.histories(highwater.address(), "retained");
+    let mut sequences = exchange.begin_sequences(highwater.address());
+    exchange.await_retention();
+    highwater.end(Signal::SIGTERM);
+
+    // A second leader epoch.
+    let highwater = exchange.start_highwater();
+    exchange.produce(highwater.address());
+    let seen = exchange.observe(highwater.address());
+    highwater.end(Signal::SIGTERM);
+    exchange.inspect();
+
+    let kafka = exchange.start_kafka();
+    startup::expect_clean(&kafka, &exchange.partitions());
+    exchange.expect_same(kafka.address(), &seen);
+    exchange.verify(kafka.address());
+    exchange.histories(kafka.address(), "verify-retained");
+    sequences.go_on(kafka.address());
+    exchange.produce(kafka.address());
+    let seen = exchange.observe(kafka.address());
+    kafka.end(Signal::SIGTERM);
+    exchange.inspect();
+
+    // Back again, and killed.
+    let highwater = exchange.start_highwater();
+    exchange.expect_same(highwater.address(), &seen);
+    exchange.verify(highwater.address());
+    sequences.go_on(highwater.address());
+    exchange.produce(highwater.address());
+    let seen = exchange.observe(highwater.address());
+    highwater.end(Signal::SIGKILL);
+
+    let kafka = exchange.start_kafka();
+    startup::expect_lossless(&kafka, &exchange.partitions());
+    exchange.expect_same(kafka.address(), &seen);
+    exchange.verify(kafka.address());
+    exchange.histories(kafka.address(), "verify-retained");
+    sequences.go_on(kafka.address());
+    kafka.end(Signal::SIGTERM);
+    exchange.inspect();
+    exchange.expect_no_warnings();
+}
+
+#[test]
+fn highwater_serves_what_kafka_wrote() {
+    let mut exchange = match Exchange::new() {
+        Ok(exchange) => exchange,
+        Err(missing) => return missing.skip(),
+    };
+    exchange.format();
+    let kafka = exchange.start_kafka();
+    exchange.produce(kafka.address());
+    let mut sequences = exchange.begin_sequences(kafka.address());
+    kafka.end(Signal::SIGTERM);
+
+    // A second leader epoch.
+    let kafka = exchange.start_kafka();
+    exchange.produce(kafka.address());
+    exchange.create(kafka.address(), "transactions");
+    exchange.histories(kafka.address(), "retained,compacted-in-transactions,group");
+    exchange.await_retention();
+    exchange.await_compaction();
+    let seen = exchange.observe(kafka.address());
+    kafka.end(Signal::SIGTERM);
+    exchange.inspect();
+
+    let highwater = exchange.start_highwater();
+    exchange.expect_same(highwater.address(), &seen);
+    exchange.verify(highwater.address());
+    exchange.histories(highwater.address(), "verify-retained,verify-compacted");
+    sequences.go_on(highwater.address());
+    exchange.produce(highwater.address());
+    let seen = exchange.observe(highwater.address());
+    highwater.end(Signal::SIGTERM);
+    exchange.inspect();
+
+    // Back again, and killed.
+    let kafka = exchange.start_kafka();
+    startup::expect_clean(&kafka, &exchange.partitions());
+    exchange.expect_same(kafka.address(), &seen);
+    exchange.verify(kafka.address());
+    exchange.histories(kafka.address(), "verify-retained");
+    sequences.go_on(kafka.address());
+    exchange.produce(kafka.address());
+    let seen = exchange.observe(kafka.address());
+    kafka.end(Signal::SIGKILL);
+
+    let highwater = exchange.start_highwater();
+    exchange.expect_same(highwater.address(), &seen);
+    exchange.verify(highwater.address());
+    exchange.histories(highwater.address(), "verify-retained,verify-compacted");
+    sequences.go_on(highwater.address());
+    highwater.end(Signal::SIGTERM);
+    exchange.inspect();
+    exchange.expect_no_warnings();
+}
+
+/// The inspection above can fail.
+#[test]
+fn damage_is_found_by_kafkas_tool() {
+    let mut exchange = match Exchange::new() {
+        Ok(exchange) => exchange,
+        Err(missing) => return missing.skip(),
+    };
+    let highwater = exchange.start_highwater();
+    exchange.produce(highwater.address());
+    highwater.end(Signal::SIGTERM);
+    let partitions = [exchange.data().join("java-none-0")];
+    let segment = |extension: &str| partitions[0].join(format!("{:020}.{extension}", 0));
+    // A position, a timestamp, and a byte of a record.
+    for (extension, at) in [("index", 6), ("timeindex", 6), ("log", 70)] {
+        let whole = fs::read(segment(extension)).expect("the segment has the file");
+        let mut damaged = whole.clone();
+        damaged[at] ^= 0x40;
+        fs::write(segment(extension), damaged).expect("the directory is writable");
+        let complaints = dump::complaints(&exchange.kafka, &partitions);
+        assert!(!complaints.is_empty(), "nobody complains about the damaged .{extension}");
+        fs::write(segment(extension), whole).expect("the directory is writable");
+    }
+    assert_eq!(dump::complaints(&exchange.kafka, &partitions), Vec::<String>::new());
+}
