@@ -3,6 +3,7 @@
 use highwater_types::Offset;
 use serde_json::{Value, json};
 
+use crate::index::AbortedTxn;
 use crate::log::{LogState, SegmentState};
 use crate::producer::ProducerSummary;
 
@@ -43,8 +44,17 @@ fn segment(segment: &SegmentState) -> Value {
         "offset_index_file_len": segment.offset_index_file_size,
         "time_index_file_len": segment.time_index_file_size,
         "log_file_len": segment.log_file_size,
-        "aborted_txns": [],
+        "aborted_txns": segment.aborted.iter().map(aborted).collect::<Vec<_>>(),
         "batches": batches.collect::<Vec<_>>(),
+    })
+}
+
+fn aborted(txn: &AbortedTxn) -> Value {
+    json!({
+        "producer_id": txn.producer.value(),
+        "first_offset": txn.first.value(),
+        "last_offset": txn.last.value(),
+        "last_stable_offset": txn.last_stable.value(),
     })
 }
 

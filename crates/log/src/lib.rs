@@ -32,6 +32,7 @@ pub use disk::{
 pub use epoch_cache::{EpochCache, EpochEntry};
 pub use error::{AppendError, Blame, LogError};
 pub use files::MetaProperties;
+pub use index::AbortedTxn;
 pub use log::{
     AppendInfo, AppendOrigin, AppendSet, BatchState, DeleteTask, FlushDone, FlushTask, Log, LogCheckpoint, LogState,
     OpenOptions, ReadBound, ReadSlice, SegmentState, TimestampAnswer, TimestampQuery,

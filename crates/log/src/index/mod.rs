@@ -1,12 +1,15 @@
-//! The sparse indexes of a segment (storage format, section 4).
+//! The indexes of a segment (storage format, sections 4 and 5).
 
 mod file;
 mod offset;
 mod time;
+mod txn;
 
 pub(crate) use file::{IndexEntry, IndexFile, IndexPlace};
 pub(crate) use offset::{OffsetEntry, OffsetIndex, relative_offset};
 pub(crate) use time::{TimeEntry, TimeIndex};
+pub use txn::AbortedTxn;
+pub(crate) use txn::TxnIndex;
 
 /// Index files that Apache Kafka's own classes have written, and what they found in them.
 #[cfg(test)]

@@ -63,6 +63,17 @@ impl OffsetIndex {
         Ok(floor.map_or(0, |entry| u64::from(entry.position)))
     }
 
+    /// The last offset of the first indexed batch that starts behind `position`: all that starts before is below.
+    ///
+    /// A batch that starts right there is passed over, although its offset would do, because Kafka's search may do so.
+    pub(crate) fn offset_behind(&self, position: u64) -> Result<Option<Offset>, LogError> {
+        let index = self.0.partition_point(|entry| u64::from(entry.position) <= position)?;
+        if index == self.0.len() {
+            return Ok(None);
+        }
+        self.0.get(index).map(|entry| Some(self.offset(entry)))
+    }
+
     /// Drops the entries at and above `offset`.
     pub(crate) fn truncate_to(&mut self, offset: Offset) -> Result<(), LogError> {
         let relative = self.0.base().records_until(offset).unwrap_or(0);
@@ -132,6 +143,20 @@ mod tests {
         assert_eq!(
             [floor(0), floor(1_004), floor(1_005), floor(1_009), floor(1_010), floor(9_999)],
             [0, 0, 10, 10, 4_200, 4_200]
+        );
+    }
+
+    #[test]
+    fn the_offset_behind_a_position_is_that_of_the_next_indexed_batch() {
+        let disk = MemDisk::new();
+        let mut index = index(&disk, 64);
+        assert_eq!(index.offset_behind(0).unwrap(), None);
+        index.append(Offset::new(1_005), 10).unwrap();
+        index.append(Offset::new(1_010), 4_200).unwrap();
+        let behind = |position| index.offset_behind(position).unwrap().map(Offset::value);
+        assert_eq!(
+            [behind(0), behind(9), behind(10), behind(4_199), behind(4_200)],
+            [Some(1_005), Some(1_005), Some(1_010), Some(1_010), None]
         );
     }
 

@@ -193,7 +193,9 @@ impl Log {
             self.segments.active_mut().note_appended(&info, interval)?;
             if info.producer.is_some() {
                 let marker = if info.is_control { read_marker(entry) } else { None };
-                self.producers.apply(&info, marker);
+                if let Some(aborted) = self.producers.apply(&info, marker) {
+                    self.segments.active_mut().append_aborted(&self.place, aborted)?;
+                }
             }
             first.get_or_insert(info.base_or_last());
             self.log_end = info.next_offset();

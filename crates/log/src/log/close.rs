@@ -32,6 +32,7 @@ impl Log {
         for (file, path) in self.segments.active().handles() {
             file.sync_data().map_err(LogError::io("sync", &path))?;
         }
+        self.segments.active().sync_txn_index()?;
         self.place.disk.sync_dir(&self.place.dir).map_err(LogError::io("sync", &self.place.dir))?;
         self.is_closed = true;
         Ok(())

@@ -130,6 +130,11 @@ impl Log {
             // The active segment's indexes are rebuilt after a crash, whatever their state.
             let is_active = from + index + 1 == self.segments.len();
             files.extend(segment.handles().into_iter().take(if is_active { 1 } else { 3 }));
+            if !is_active && let Some(txn_index) = segment.txn_handle() {
+                files.push(txn_index);
+                // Its name may be younger than the segment's others.
+                has_new_files = true;
+            }
         }
         let dir = has_new_files.then(|| (Arc::clone(&self.place.disk), self.place.dir.clone()));
         let done = FlushDone { up_to, truncations: self.truncations };

@@ -14,6 +14,7 @@ use crate::entry::{EntryInfo, read_marker};
 use crate::epoch_cache::EpochCache;
 use crate::error::LogError;
 use crate::health::LogHealth;
+use crate::index::AbortedTxn;
 use crate::names::{FileKind, parse_file_name};
 use crate::producer::Producers;
 use crate::segment::{Place, Segment, WholeEntries};
@@ -23,10 +24,8 @@ pub(super) fn load(place: Place, options: OpenOptions, health: LogHealth) -> Res
     place.disk.create_dir_all(&place.dir).map_err(LogError::io("create", &place.dir))?;
     remove_leftovers(&*place.disk, &place.dir)?;
     let mut loader = Loader::new(place, options)?;
-    loader.open_segments()?;
-    if !loader.options.clean {
-        loader.recover()?;
-    }
+    let incomplete = loader.open_segments()?;
+    loader.recover(&incomplete)?;
     loader.finish(health)
 }
 
@@ -65,8 +64,10 @@ impl Loader {
         })
     }
 
-    /// Opens what is there, removes indexes without a log, and recovers segments without an index.
-    fn open_segments(&mut self) -> Result<(), LogError> {
+    /// Opens what is there and removes indexes without a log. Returns the numbers of the segments without an offset
+    /// index or with a damaged transaction index, which have to be recovered in any case.
+    fn open_segments(&mut self) -> Result<Vec<usize>, LogError> {
+        let mut incomplete = Vec::new();
         let files: BTreeSet<(Offset, FileKind)> =
             self.list()?.iter().filter_map(|e| parse_file_name(&e.name)).collect();
         let has = |base: Offset, kind: FileKind| files.contains(&(base, kind));
@@ -81,26 +82,31 @@ impl Loader {
                     self.place.disk.remove_file(&path).map_err(LogError::io("remove", &path))?;
                 }
                 FileKind::Log => {
-                    self.segments.push(Segment::open(&self.place, base, self.options.now)?);
-                    if !has(base, FileKind::OffsetIndex) && self.options.clean {
-                        let last = self.segments.len() - 1;
-                        self.recover_segment(last)?;
+                    let mut segment = Segment::open(&self.place, base, self.options.now)?;
+                    let is_damaged = has(base, FileKind::TxnIndex) && !segment.open_txn_index(&self.place)?;
+                    if is_damaged || !has(base, FileKind::OffsetIndex) {
+                        incomplete.push(self.segments.len());
                     }
+                    self.segments.push(segment);
                 }
                 _ => {}
             }
         }
-        Ok(())
+        Ok(incomplete)
     }
 
     fn list(&self) -> Result<Vec<Entry>, LogError> {
         self.place.disk.list(&self.place.dir).map_err(LogError::io("list", &self.place.dir))
     }
 
-    /// Checks everything from the recovery point's segment on; what follows lost bytes is dropped.
-    fn recover(&mut self) -> Result<(), LogError> {
+    /// Recovers the segments that are incomplete. Unless the log was closed in order, checks everything from the
+    /// recovery point's segment on too; what follows lost bytes is dropped.
+    fn recover(&mut self, incomplete: &[usize]) -> Result<(), LogError> {
         let above = self.segments.partition_point(|segment| segment.base() <= self.options.recovery_point);
-        let mut index = above.saturating_sub(1);
+        let mut index = if self.options.clean { self.segments.len() } else { above.saturating_sub(1) };
+        for &earlier in incomplete.iter().filter(|&&earlier| earlier < index) {
+            self.recover_segment(earlier)?;
+        }
         while index < self.segments.len() {
             let lost_bytes = self.recover_segment(index)?;
             index += 1;
@@ -122,13 +128,13 @@ impl Loader {
         let earlier = &self.segments[..=index];
         rebuild_producers(&self.place, earlier, &mut self.producers, &mut self.snapshots, log_start, base, now)?;
         let (producers, epochs, changed) = (&mut self.producers, &mut self.epochs, &mut self.epochs_changed);
-        let recovery = self.segments[index].recover(&self.place.config, &mut |info, bytes| {
+        let recovery = self.segments[index].recover(&self.place, &mut |info, bytes| {
             if let Some(epoch) = info.leader_epoch
                 && epochs.latest().is_none_or(|latest| latest.epoch < epoch)
             {
                 *changed |= epochs.assign(epoch, info.base_or_last());
             }
-            apply(producers, info, || bytes);
+            apply(producers, info, || bytes)
         })?;
         self.producers.set_end(recovery.next_offset);
         self.snapshots.take(&self.place, &mut self.producers)?;
@@ -273,7 +279,7 @@ fn replay(segment: &Segment, producers: &mut Producers, start: Offset, end: Offs
     Ok(())
 }
 
-fn apply<'a>(producers: &mut Producers, info: &EntryInfo, bytes: impl FnOnce() -> &'a [u8]) {
+fn apply<'a>(producers: &mut Producers, info: &EntryInfo, bytes: impl FnOnce() -> &'a [u8]) -> Option<AbortedTxn> {
     let marker = if info.is_control { read_marker(bytes()) } else { None };
-    producers.apply(info, marker);
+    producers.apply(info, marker)
 }

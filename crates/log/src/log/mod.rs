@@ -14,6 +14,7 @@ mod segments;
 mod snapshots;
 mod state;
 mod timestamps;
+mod transactions;
 mod truncate;
 
 use std::path::Path;

@@ -88,6 +88,9 @@ impl Log {
         if self.recovery_point == base {
             // All records are synced, so recovery would begin behind this segment and trust its indexes.
             active.sync_indexes()?;
+            if active.txn_index().file().is_some() {
+                self.place.disk.sync_dir(&self.place.dir).map_err(LogError::io("sync", &self.place.dir))?;
+            }
         }
         let fresh = Segment::create(&self.place, base, now)?;
         self.segments.push(fresh);

@@ -5,6 +5,7 @@ use highwater_types::{Offset, TimestampMs};
 use super::Log;
 use crate::epoch_cache::EpochEntry;
 use crate::error::LogError;
+use crate::index::AbortedTxn;
 use crate::producer::ProducerSummary;
 use crate::segment::Segment;
 
@@ -48,12 +49,16 @@ pub struct SegmentState {
     pub offset_index: Vec<(Offset, u32)>,
     /// Time index: largest timestamp so far, and last offset of its batch.
     pub time_index: Vec<(TimestampMs, Offset)>,
+    /// Aborted transactions whose marker is in the segment, in the order of the markers.
+    pub aborted: Vec<AbortedTxn>,
     /// Size of the log file in bytes.
     pub log_file_size: u64,
     /// Size of the offset index file in bytes.
     pub offset_index_file_size: u64,
     /// Size of the time index file in bytes.
     pub time_index_file_size: u64,
+    /// Size of the transaction index file in bytes; `None` if there is none.
+    pub txn_index_file_size: Option<u64>,
     /// The entries.
     pub batches: Vec<BatchState>,
 }
@@ -118,9 +123,11 @@ fn describe_segment(segment: &Segment) -> Result<SegmentState, LogError> {
         max_timestamp_offset,
         offset_index: segment.offset_index().entries()?,
         time_index: segment.time_index().entries()?,
+        aborted: segment.txn_index().entries()?,
         log_file_size: size(log)?,
         offset_index_file_size: size(offset_index)?,
         time_index_file_size: size(time_index)?,
+        txn_index_file_size: segment.txn_handle().map(size).transpose()?,
         batches: segment.scan(0).map(batch).collect::<Result<_, LogError>>()?,
     })
 }

@@ -7,6 +7,7 @@ use highwater_types::{Offset, ProducerId, TimestampMs};
 use super::entry::{BatchFacts, ProducerEntry, ProducerSummary};
 use crate::entry::{EntryInfo, Marker, ProducerBatch};
 use crate::error::AppendError;
+use crate::index::AbortedTxn;
 
 /// Where a batch comes from, which decides how strictly it is checked.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -29,14 +30,6 @@ pub(crate) enum ProducerCheck {
         last: Offset,
         timestamp: TimestampMs,
     },
-}
-
-/// A transaction whose marker has been appended.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct CompletedTxn {
-    pub(crate) first: Offset,
-    /// Offset of the marker.
-    pub(crate) last: Offset,
 }
 
 /// The producers of a log, and the transactions that hold back its last stable offset.
@@ -152,8 +145,8 @@ impl Producers {
         Ok(ProducerCheck::Accepted)
     }
 
-    /// Takes a written batch into account. Returns the transaction that it ended.
-    pub(crate) fn apply(&mut self, info: &EntryInfo, marker: Option<Marker>) -> Option<CompletedTxn> {
+    /// Takes a written batch into account. Returns the transaction that it aborted, if that has written records.
+    pub(crate) fn apply(&mut self, info: &EntryInfo, marker: Option<Marker>) -> Option<AbortedTxn> {
         let batch = info.producer.as_ref()?;
         if info.is_control {
             return self.apply_marker(batch, marker?, info);
@@ -182,7 +175,7 @@ impl Producers {
         None
     }
 
-    fn apply_marker(&mut self, batch: &ProducerBatch, marker: Marker, info: &EntryInfo) -> Option<CompletedTxn> {
+    fn apply_marker(&mut self, batch: &ProducerBatch, marker: Marker, info: &EntryInfo) -> Option<AbortedTxn> {
         let entry = self.entries.entry(batch.id).or_insert_with(|| ProducerEntry::new(batch.epoch));
         entry.set_epoch(batch.epoch);
         entry.last_timestamp = info.max_timestamp;
@@ -190,7 +183,9 @@ impl Producers {
         let first = entry.txn_first.take()?;
         self.ongoing.remove(&first);
         self.unreplicated.insert(first, info.last);
-        Some(CompletedTxn { first, last: info.last })
+        // Only transactions that are still open count, not those whose markers are not committed.
+        let last_stable = self.ongoing.keys().next().copied().unwrap_or(info.next_offset());
+        marker.is_abort.then_some(AbortedTxn { producer: batch.id, first, last: info.last, last_stable })
     }
 }
 

@@ -4,6 +4,7 @@ mod lookup;
 mod recover;
 mod scan;
 mod tail;
+mod transactions;
 
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, OnceLock};
@@ -18,7 +19,7 @@ use crate::config::CheckedLogConfig;
 use crate::disk::{Disk, FileHandle};
 use crate::entry::EntryInfo;
 use crate::error::LogError;
-use crate::index::{IndexPlace, OffsetIndex, TimeIndex};
+use crate::index::{IndexPlace, OffsetIndex, TimeIndex, TxnIndex};
 use crate::names::{FileKind, file_path};
 use tail::Tail;
 
@@ -51,6 +52,8 @@ pub(crate) struct Segment {
     offset_index: OffsetIndex,
     time_index: TimeIndex,
     tail: Tail,
+    /// Empty until [`open_txn_index`](Self::open_txn_index) where there is a file.
+    txn_index: TxnIndex,
     /// The largest timestamp and the last offset of the first batch that has it.
     max_timestamp: OnceLock<(TimestampMs, Offset)>,
     /// Largest timestamp of the first batch, once there is one and it was asked for.
@@ -96,6 +99,7 @@ impl Segment {
             offset_index: OffsetIndex::open(&place.disk, place.index(base, FileKind::OffsetIndex))?,
             time_index: TimeIndex::open(&place.disk, place.index(base, FileKind::TimeIndex))?,
             tail: Tail::default(),
+            txn_index: TxnIndex::default(),
             max_timestamp: OnceLock::new(),
             first_timestamp: OnceLock::new(),
             bytes_since_index_entry: 0,
@@ -274,10 +278,14 @@ impl Segment {
 
     /// Makes the index files durable.
     pub(crate) fn sync_indexes(&self) -> Result<(), LogError> {
-        self.handles().iter().skip(1).try_for_each(|(file, path)| file.sync_data().map_err(LogError::io("sync", path)))
+        self.handles()
+            .iter()
+            .skip(1)
+            .try_for_each(|(file, path)| file.sync_data().map_err(LogError::io("sync", path)))?;
+        self.sync_txn_index()
     }
 
-    /// The files to sync, the log first.
+    /// The files to sync, the log first, without the transaction index.
     pub(crate) fn handles(&self) -> [(FileHandle, PathBuf); 3] {
         let index = self.path.with_extension("index");
         let time_index = self.path.with_extension("timeindex");
@@ -293,6 +301,7 @@ impl Segment {
         let cut = self.find(offset)?.map_or(self.size, |found| found.position);
         self.offset_index.truncate_to(offset)?;
         self.time_index.truncate_to(offset)?;
+        self.txn_index.truncate_to(offset)?;
         self.grow(place)?;
         let removed = cut < self.size;
         self.truncate_bytes(cut)?;

@@ -3,11 +3,11 @@
 use highwater_types::Offset;
 
 use super::scan::Stop;
-use super::{Segment, WholeEntries};
+use super::{Place, Segment, WholeEntries};
 use crate::config::CheckedLogConfig;
 use crate::entry::EntryInfo;
 use crate::error::LogError;
-use crate::index::relative_offset;
+use crate::index::{AbortedTxn, relative_offset};
 
 /// What recovery found.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -18,20 +18,17 @@ pub(crate) struct Recovery {
     pub(crate) next_offset: Offset,
 }
 
-/// Is shown every valid entry, in order, with its bytes.
-pub(crate) type RecoveryVisitor<'a> = dyn FnMut(&EntryInfo, &[u8]) + 'a;
+/// Is shown every valid entry, in order, with its bytes. Returns the transaction that the entry aborts.
+pub(crate) type RecoveryVisitor<'a> = dyn FnMut(&EntryInfo, &[u8]) -> Option<AbortedTxn> + 'a;
 
 impl Segment {
     /// Checks every entry, rebuilds the indexes, and cuts the file at the first entry that is not valid.
     ///
     /// Leaves the files trimmed, as those of a closed segment.
-    pub(crate) fn recover(
-        &mut self,
-        config: &CheckedLogConfig,
-        visit: &mut RecoveryVisitor<'_>,
-    ) -> Result<Recovery, LogError> {
+    pub(crate) fn recover(&mut self, place: &Place, visit: &mut RecoveryVisitor<'_>) -> Result<Recovery, LogError> {
         let end = self.size;
         self.clear_indexes();
+        self.txn_index.reset()?;
         self.size = 0;
         let mut next_offset = self.base;
         // Another handle of the same file, so that the scan does not borrow what it updates.
@@ -45,9 +42,11 @@ impl Segment {
             if info.last < next_offset || relative_offset(self.base, info.last).is_none() {
                 break Stop::Invalid("offsets");
             }
-            self.note_recovered(&info, config)?;
+            self.note_recovered(&info, &place.config)?;
             next_offset = info.next_offset();
-            visit(&info, bytes);
+            if let Some(aborted) = visit(&info, bytes) {
+                self.append_aborted(place, aborted)?;
+            }
         };
         let bytes_cut = end - self.size;
         if bytes_cut > 0 {
