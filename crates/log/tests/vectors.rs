@@ -35,6 +35,11 @@ fn s02_follower_multibatch() {
 }
 
 #[test]
+fn s03_transactions() {
+    assert_eq!(replay_all("s03-transactions", 1_900), 1);
+}
+
+#[test]
 fn s04_recovery() {
     assert_eq!(replay_all("s04-recovery", 11_900), 13);
 }

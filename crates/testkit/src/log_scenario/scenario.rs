@@ -3,7 +3,7 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use highwater_log::{CheckedLogConfig, LogConfig};
+use highwater_log::{AppendOrigin, CheckedLogConfig, LogConfig};
 use highwater_records::TimestampType;
 use serde_json::Value;
 
@@ -44,6 +44,15 @@ impl Step {
     /// A text field.
     pub fn text(&self, name: &str) -> Option<&str> {
         self.fields.get(name)?.as_str()
+    }
+
+    /// Who appends; `None` for an origin of another name.
+    pub fn origin(&self) -> Option<AppendOrigin> {
+        match self.text("origin") {
+            None => Some(AppendOrigin::Client),
+            Some("COORDINATOR") => Some(AppendOrigin::Coordinator),
+            Some(_) => None,
+        }
     }
 
     /// The record set.
@@ -91,7 +100,7 @@ impl Scenario {
         if let Some(step) = self.steps.iter().find(|step| !KNOWN_OPS.contains(&step.op.as_str())) {
             return Some(format!("unsupported step {:?}", step.op));
         }
-        if let Some(step) = self.steps.iter().find(|step| step.text("origin").is_some()) {
+        if let Some(step) = self.steps.iter().find(|step| step.origin().is_none()) {
             return Some(format!("unsupported step: {} from {:?}", step.op, step.text("origin").unwrap_or_default()));
         }
         self.foreign_settings.first().map(|setting| format!("unsupported setting {setting:?}"))

@@ -7,10 +7,10 @@ use serde_json::{Value, json};
 use super::Report;
 use super::compare::compare_json;
 
-/// Compares every row of `reads.json`.
-pub(super) fn check_reads(report: &mut Report, log: &Log, table: &Value) -> Result<(), String> {
+/// Compares every row of a table of reads, those of committed transactions with what they have to leave out.
+pub(super) fn check_reads(report: &mut Report, name: &str, log: &Log, table: &Value) -> Result<(), String> {
     for (index, row) in rows(table)?.iter().enumerate() {
-        let place = format!("reads.json[{index}]");
+        let place = format!("{name}[{index}]");
         let bound = match row["isolation"].as_str() {
             Some("LOG_END") => ReadBound::LogEnd,
             Some("HIGH_WATERMARK") => ReadBound::HighWatermark,
@@ -32,6 +32,12 @@ pub(super) fn check_reads(report: &mut Report, log: &Log, table: &Value) -> Resu
                 fields.insert("first_entry_incomplete".to_owned(), json!(slice.first_entry_incomplete));
                 let bytes = slice.read_to_vec().map_err(|error| format!("{place}: {error}"))?;
                 report.check_equal(&place, &bytes.len(), &(slice.length as usize));
+                if bound == ReadBound::LastStable {
+                    let aborted =
+                        log.aborted_transactions(start, &slice).map_err(|error| format!("{place}: {error}"))?;
+                    let pairs = aborted.iter().map(|txn| json!([txn.producer.value(), txn.first.value()]));
+                    fields.insert("aborted".to_owned(), pairs.collect());
+                }
             }
             Err(LogError::OutOfRange { .. }) => {
                 fields.insert("error".to_owned(), json!("OffsetOutOfRangeException"));

@@ -4,7 +4,7 @@ use std::fs;
 use std::path::Path;
 
 use highwater_log::json::state_json;
-use highwater_log::{AppendError, AppendInfo, AppendOrigin, AppendSet, Log, OpenOptions, RealDisk};
+use highwater_log::{AppendError, AppendInfo, AppendSet, Log, OpenOptions, RealDisk};
 use highwater_types::{LeaderEpoch, Offset, TimestampMs};
 use tempfile::TempDir;
 
@@ -86,7 +86,8 @@ impl World {
     fn append_as_leader(&mut self, step: &Step) -> Result<(), String> {
         let mut bytes = step.bytes()?;
         let base_before = self.active_base()?;
-        let mut sets = [AppendSet::new(&mut bytes, AppendOrigin::Client)];
+        let origin = step.origin().ok_or("an append of unknown origin")?;
+        let mut sets = [AppendSet::new(&mut bytes, origin)];
         self.log.append_as_leader(&mut sets, epoch(step)?, self.now).map_err(text)?;
         let result = sets[0].take_result();
         self.run_due_flush()?;
@@ -172,8 +173,10 @@ impl World {
     }
 
     fn compare_tables(&mut self) -> Result<(), String> {
-        if let Some(table) = self.scenario.json("reads.json")? {
-            check_reads(&mut self.report, &self.log, &table)?;
+        for name in ["reads.json", "reads-committed.json"] {
+            if let Some(table) = self.scenario.json(name)? {
+                check_reads(&mut self.report, name, &self.log, &table)?;
+            }
         }
         for name in ["timestamps.json", "timestamps-special.json"] {
             if let Some(table) = self.scenario.json(name)? {
