@@ -30,7 +30,11 @@ fn embedded_log() {
 #[test]
 fn read_kafka_directory() {
     let said = run("read_kafka_directory");
-    for line in ["payments-0: 3 segments, offsets 0..18", "  all: 13 records with 2529 bytes of values"] {
+    for line in [
+        "payments-0: 3 segments, offsets 0..18",
+        "  all: 13 records with 2529 bytes of values",
+        "  committed: 6 records with 510 bytes of values",
+    ] {
         assert!(said.lines().any(|said| said == line), "{line:?} is not in\n{said}");
     }
 }

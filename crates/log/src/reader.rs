@@ -4,6 +4,7 @@ use highwater_records::{DecompressLimit, Entry, EntryHead, RecordError, RecordVi
 use highwater_types::Offset;
 
 use crate::error::LogError;
+use crate::index::AbortedTxn;
 use crate::log::{Log, ReadBound};
 
 /// Reads a log from front to back, as a consumer does.
@@ -12,7 +13,7 @@ use crate::log::{Log, ReadBound};
 /// as long as one call takes, and appends go on in between. What is read is copied into the buffer, of at most
 /// `bytes_max` or one batch if that is larger.
 ///
-/// Control batches are left out.
+/// Control batches are left out, and with [`ReadBound::LastStable`] the batches of aborted transactions too.
 #[derive(Clone, Debug)]
 pub struct LogReader {
     next: Offset,
@@ -22,6 +23,8 @@ pub struct LogReader {
     buffer: Vec<u8>,
     /// Bytes of `buffer` that have been given out.
     taken: usize,
+    /// The transactions whose batches in `buffer` are left out.
+    aborted: Vec<AbortedTxn>,
 }
 
 /// Why reading stopped.
@@ -56,6 +59,7 @@ impl LogReader {
             decompress_limit: DecompressLimit::default(),
             buffer: Vec::new(),
             taken: 0,
+            aborted: Vec::new(),
         }
     }
 
@@ -104,13 +108,21 @@ impl LogReader {
             self.taken = range.end;
             let entry = Entry::parse(&self.buffer[range.clone()]).map_err(undecodable)?;
             self.next = Offset::from_wire(entry.next_offset()).unwrap_or(Offset::MAX).max(self.next);
-            let is_control = matches!(&entry, Entry::Batch(batch) if batch.is_control());
-            if !is_control {
+            if !self.is_left_out(&entry) {
                 // Parsed again, since a borrow that is returned on one path only is held on all.
                 return Entry::parse(&self.buffer[range]).map(Some).map_err(undecodable);
             }
         }
         Ok(None)
+    }
+
+    fn is_left_out(&self, entry: &Entry<'_>) -> bool {
+        let Entry::Batch(batch) = entry else { return false };
+        let is_of = |txn: &AbortedTxn| {
+            txn.producer.to_wire() == batch.producer_id()
+                && (txn.first.to_wire()..txn.last.to_wire()).contains(&batch.base_offset())
+        };
+        batch.is_control() || (batch.is_transactional() && self.aborted.iter().any(is_of))
     }
 
     /// Calls `visit` with each record from the position on, up to the bound, and returns how many there were.
@@ -143,6 +155,9 @@ impl LogReader {
         }
         let slice = log.read(self.next, self.bytes_max, true, self.bound)?;
         self.taken = 0;
+        if self.bound == ReadBound::LastStable {
+            self.aborted = log.aborted_transactions(self.next, &slice)?;
+        }
         self.buffer.resize(slice.length as usize, 0);
         if let Some(file) = &slice.file {
             let path = log.path();

@@ -5,7 +5,7 @@
 mod support;
 
 use highwater_log::{AppendOrigin, LogConfig, LogError, LogReader, ReadBound, ReadError};
-use highwater_records::{BatchBuilder, BatchOptions, Codec, EndTxnMarker};
+use highwater_records::{BatchBuilder, BatchOptions, Codec, EndTxnMarker, ProducerStamp};
 use highwater_types::Offset;
 
 use support::{NOW, append, append_from, batch, new_log, offset, small_segments};
@@ -66,6 +66,39 @@ fn control_batches_are_left_out() {
     append_from(&mut log, &bytes, 0, AppendOrigin::Coordinator).unwrap();
     append(&mut log, &batch(1, 10)).unwrap();
     assert_eq!(offsets(&mut LogReader::new(Offset::ZERO, ReadBound::LogEnd), &log), [0, 2]);
+}
+
+#[test]
+fn a_reader_of_stable_records_leaves_aborted_transactions_out() {
+    let (_, mut log) = new_log(small_segments(400));
+    let transactional = |producer_id, base_sequence| {
+        let producer = ProducerStamp { producer_id, producer_epoch: 0, base_sequence };
+        let mut builder = BatchBuilder::new(BatchOptions { producer, transactional: true, ..BatchOptions::default() });
+        builder.append(NOW.value(), Some(b"key"), Some(&[7; 100]), &[]).unwrap();
+        builder.finish().unwrap()
+    };
+    // Offsets 0 to 6; producer 1 aborts, producer 2 commits, and the markers lie in a later segment.
+    append(&mut log, &transactional(1, 0)).unwrap();
+    append(&mut log, &transactional(2, 0)).unwrap();
+    append(&mut log, &batch(1, 100)).unwrap();
+    append(&mut log, &transactional(1, 1)).unwrap();
+    for (producer_id, committed) in [(1, false), (2, true)] {
+        let marker = EndTxnMarker { committed, coordinator_epoch: 0 }.to_batch(producer_id, 0, NOW.value());
+        append_from(&mut log, &marker, 0, AppendOrigin::Coordinator).unwrap();
+    }
+    append(&mut log, &transactional(1, 2)).unwrap();
+    assert!(1 < log.segment_count());
+    log.advance_high_watermark(log.log_end());
+    assert_eq!(offsets(&mut LogReader::new(Offset::ZERO, ReadBound::LogEnd), &log), [0, 1, 2, 3, 6]);
+    for bytes_max in [1, 1 << 20] {
+        let mut reader = LogReader::new(Offset::ZERO, ReadBound::LastStable).bytes_max(bytes_max);
+        assert_eq!(offsets(&mut reader, &log), [1, 2], "the last transaction is open");
+        let marker = EndTxnMarker { committed: true, coordinator_epoch: 0 }.to_batch(1, 0, NOW.value());
+        append_from(&mut log, &marker, 0, AppendOrigin::Coordinator).unwrap();
+        log.advance_high_watermark(log.log_end());
+        assert_eq!(offsets(&mut reader, &log), [6]);
+        log.truncate_to(offset(7), NOW).unwrap();
+    }
 }
 
 #[test]
