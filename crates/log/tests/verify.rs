@@ -7,10 +7,11 @@ mod support;
 use std::path::{Path, PathBuf};
 
 use highwater_log::{
-    Disk, LogConfig, MemDisk, RealDisk, Severity, Verification, VerifyOptions, verify_dir, verify_log,
+    AppendOrigin, Disk, LogConfig, MemDisk, RealDisk, Severity, Verification, VerifyOptions, verify_dir, verify_log,
 };
 
-use support::{DIR, NOW, append_in, batch, files, new_log, path, produced};
+use highwater_records::{BatchBuilder, BatchOptions, EndTxnMarker, ProducerStamp};
+use support::{DIR, NOW, append_from, append_in, batch, files, new_log, path, produced};
 
 fn verify(disk: &dyn Disk, dir: &Path) -> Verification {
     let mut bytes = 0;
@@ -49,12 +50,24 @@ fn closed_log() -> MemDisk {
     for round in 0..6 {
         append_in(&mut log, &batch(2, 40), round / 2).unwrap();
         append_in(&mut log, &produced(7, 0, i32::try_from(round).unwrap() * 2, 2), round / 2).unwrap();
+        if round == 1 {
+            append_in(&mut log, &transactional(), round / 2).unwrap();
+            let marker = EndTxnMarker { committed: false, coordinator_epoch: 0 }.to_batch(8, 0, NOW.value());
+            append_from(&mut log, &marker, round / 2, AppendOrigin::Coordinator).unwrap();
+        }
         if round == 2 {
             log.roll(NOW).unwrap();
         }
     }
     log.close(NOW).unwrap();
     disk
+}
+
+fn transactional() -> Vec<u8> {
+    let producer = ProducerStamp { producer_id: 8, producer_epoch: 0, base_sequence: 0 };
+    let mut builder = BatchBuilder::new(BatchOptions { producer, transactional: true, ..BatchOptions::default() });
+    builder.append(NOW.value(), Some(b"key"), Some(b"value"), &[]).unwrap();
+    builder.finish().unwrap()
 }
 
 #[test]
@@ -66,18 +79,18 @@ fn a_closed_log_is_sound_and_counted() {
         done.findings.iter().map(|finding| finding.what.as_str()).collect::<Vec<_>>(),
         ["no partition.metadata"]
     );
-    assert_eq!((done.partitions, done.segments, done.batches, done.records), (1, 2, 12, 24));
+    assert_eq!((done.partitions, done.segments, done.batches, done.records), (1, 2, 14, 26));
     assert!(done.index_entries > 6, "{} index entries", done.index_entries);
     let quick = VerifyOptions { records: false, ..VerifyOptions::default() };
     let done = verify_log(&disk, Path::new(DIR), quick, &mut |_| {}).unwrap();
-    assert_eq!((done.batches, done.records), (12, 0));
+    assert_eq!((done.batches, done.records), (14, 0));
 }
 
 #[test]
 fn no_flipped_byte_goes_unnoticed() {
     let sound = verify(&closed_log(), Path::new(DIR)).findings;
     let names: Vec<String> = files(&closed_log()).into_iter().filter(|name| !name.ends_with("-checkpoint")).collect();
-    assert_eq!(names.len(), 8, "{names:?}");
+    assert_eq!(names.len(), 9, "{names:?}");
     for name in names {
         let bytes = closed_log().read(&path(&name)).unwrap();
         let batches = starts(&name, &bytes);
@@ -135,8 +148,8 @@ fn findings_are_bounded_and_counted() {
     disk.write(&path(name), &bytes);
     let options = VerifyOptions { findings_max: 2, ..VerifyOptions::default() };
     let done = verify_log(&disk, Path::new(DIR), options, &mut |_| {}).unwrap();
-    assert_eq!((done.findings.len(), done.damages), (2, 6));
-    assert_eq!(done.findings_dropped, 5, "six batches and the missing partition.metadata");
+    assert_eq!((done.findings.len(), done.damages), (2, 8));
+    assert_eq!(done.findings_dropped, 7, "eight batches and the missing partition.metadata");
 }
 
 #[test]
@@ -149,11 +162,11 @@ fn a_directory_is_checked_with_its_checkpoints() {
         assert_eq!(done.partitions, 1);
         done.findings.into_iter().filter(|finding| finding.severity == Severity::Damage).collect::<Vec<_>>()
     };
-    disk.write(&checkpoint, b"0\n1\ntopic 0 24\n");
+    disk.write(&checkpoint, b"0\n1\ntopic 0 26\n");
     assert_eq!(damages(&disk), []);
-    disk.write(&checkpoint, b"0\n1\ntopic 0 25\n");
-    assert_eq!(damages(&disk)[0].what, "ends at 24 although it is synced up to 25");
-    disk.write(&checkpoint, b"0\n2\ntopic 0 24\n");
+    disk.write(&checkpoint, b"0\n1\ntopic 0 27\n");
+    assert_eq!(damages(&disk)[0].what, "ends at 26 although it is synced up to 27");
+    disk.write(&checkpoint, b"0\n2\ntopic 0 26\n");
     assert_eq!(damages(&disk)[0].path, checkpoint);
     disk.write(&checkpoint, b"");
     disk.create_dir_all(&root.join("photos")).unwrap();

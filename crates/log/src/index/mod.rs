@@ -9,7 +9,7 @@ pub(crate) use file::{IndexEntry, IndexFile, IndexPlace};
 pub(crate) use offset::{OffsetEntry, OffsetIndex, relative_offset};
 pub(crate) use time::{TimeEntry, TimeIndex};
 pub use txn::AbortedTxn;
-pub(crate) use txn::TxnIndex;
+pub(crate) use txn::{ENTRY_SIZE as TXN_ENTRY_SIZE, TxnIndex, decode as decode_txn};
 
 /// Index files that Apache Kafka's own classes have written, and what they found in them.
 #[cfg(test)]

@@ -39,7 +39,7 @@ struct TxnFile {
 }
 
 const VERSION: i16 = 0;
-const ENTRY_SIZE: usize = 34;
+pub(crate) const ENTRY_SIZE: usize = 34;
 /// Entries read at once.
 const BLOCK: usize = 64;
 
@@ -247,7 +247,8 @@ fn encode(txn: AbortedTxn) -> [u8; ENTRY_SIZE] {
     bytes
 }
 
-fn decode(bytes: &[u8; ENTRY_SIZE]) -> Result<AbortedTxn, &'static str> {
+/// Reads one entry.
+pub(crate) fn decode(bytes: &[u8; ENTRY_SIZE]) -> Result<AbortedTxn, &'static str> {
     if i16::from_be_bytes([bytes[0], bytes[1]]) != VERSION {
         return Err("transaction index (version)");
     }

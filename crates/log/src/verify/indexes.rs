@@ -141,7 +141,12 @@ impl IndexChecks {
     }
 }
 
-fn finish_file<E: IndexEntry>(check: &mut Check<'_>, cursor: &mut Cursor<E>, is_last: bool) -> Result<(), LogError> {
+/// What is left of an index file when the log has come to its end.
+pub(super) fn finish_file<E: IndexEntry>(
+    check: &mut Check<'_>,
+    cursor: &mut Cursor<E>,
+    is_last: bool,
+) -> Result<(), LogError> {
     let mut behind = 0u64;
     let first = cursor.position();
     while cursor.peek()?.is_some() {

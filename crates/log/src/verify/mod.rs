@@ -10,6 +10,7 @@ mod epochs;
 mod indexes;
 mod partition;
 mod segment;
+mod transactions;
 
 use std::fmt;
 use std::path::{Path, PathBuf};

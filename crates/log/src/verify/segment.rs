@@ -8,6 +8,7 @@ use highwater_types::Offset;
 use super::Check;
 use super::epochs::EpochCheck;
 use super::indexes::IndexChecks;
+use super::transactions::TxnCheck;
 use crate::disk::{Disk, FileHandle, OpenMode};
 use crate::entry::{EntryInfo, check_codec, check_crc};
 use crate::error::LogError;
@@ -38,6 +39,7 @@ pub(super) fn check_segment(
     let file = disk.open(&path, OpenMode::Read).map_err(LogError::io("open", &path))?;
     let size = file.size().map_err(LogError::io("inspect", &path))?;
     let mut indexes = IndexChecks::open(check, disk, place.dir, place.base)?;
+    let mut transactions = TxnCheck::open(disk, place.dir, place.base)?;
     let mut next_offset = place.base;
     let mut entries = WholeEntries::new(&file, &path, 0, size);
     let (mut position, mut reported) = (0, 0);
@@ -57,6 +59,7 @@ pub(super) fn check_segment(
         check_batch(check, &path, position, &info, bytes, place, next_offset);
         epochs.batch(check, &path, position, &info);
         indexes.batch(check, position, &info)?;
+        transactions.batch(check, &info, bytes)?;
         check.done.batches += 1;
         next_offset = next_offset.max(info.next_offset());
         position += info.size;
@@ -68,6 +71,7 @@ pub(super) fn check_segment(
     }
     check_end(check, &file, &path, position, size, place.next_base.is_none(), None)?;
     indexes.finish(check, place.next_base.is_none())?;
+    transactions.finish(check, place.next_base.is_none())?;
     check.done.bytes += size - reported;
     (check.progress)(size - reported);
     check.done.segments += 1;
