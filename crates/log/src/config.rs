@@ -59,8 +59,17 @@ pub struct LogConfig {
     /// Reserve disk space ahead of the end of the log in steps of this many bytes, which makes appends cheaper
     /// and files contiguous; sizes do not change. `None`, the default, reserves nothing.
     pub allocation_step_bytes: Option<u32>,
-    /// `max.compaction.lag.ms`, which also limits `segment.ms` of compacted topics. Default unlimited.
+    /// `max.compaction.lag.ms`: age of a record after which the log is compacted however little there is to gain;
+    /// also limits `segment.ms` of compacted topics. Default unlimited.
     pub compaction_lag_ms_max: Option<u64>,
+    /// `min.compaction.lag.ms`: age below which a record is not compacted away. Default 0.
+    pub compaction_lag_ms_min: u64,
+    /// `min.cleanable.dirty.ratio`: share of bytes not compacted yet above which compacting is worth it. Default
+    /// 0.5.
+    pub dirty_ratio_min: DirtyRatio,
+    /// `delete.retention.ms`: how long compaction keeps tombstones and transaction markers once it could have removed
+    /// them, for readers that have seen what they end. Default one day.
+    pub delete_retention_ms: u64,
     /// `producer.id.expiration.ms`: how long an idle producer is remembered. Default one day.
     pub producer_expiration_ms: u64,
 }
@@ -72,6 +81,31 @@ pub struct CleanupPolicy {
     pub delete: bool,
     /// Records are removed whose key has a newer one.
     pub compact: bool,
+}
+
+/// A share of a log's bytes.
+#[derive(Clone, Copy, Debug, PartialEq, PartialOrd)]
+pub struct DirtyRatio(f64);
+
+impl DirtyRatio {
+    /// `share`, which must be within 0 and 1.
+    #[must_use]
+    pub fn new(share: f64) -> Option<Self> {
+        (0.0..=1.0).contains(&share).then_some(Self(share))
+    }
+
+    /// The share, within 0 and 1.
+    #[must_use]
+    pub fn value(self) -> f64 {
+        self.0
+    }
+}
+
+impl Default for DirtyRatio {
+    /// Kafka's `min.cleanable.dirty.ratio`: one half.
+    fn default() -> Self {
+        Self(0.5)
+    }
 }
 
 impl Default for LogConfig {
@@ -99,6 +133,9 @@ impl Default for LogConfig {
             preallocate: false,
             allocation_step_bytes: None,
             compaction_lag_ms_max: None,
+            compaction_lag_ms_min: 0,
+            dirty_ratio_min: DirtyRatio::default(),
+            delete_retention_ms: DAY_MS,
             producer_expiration_ms: DAY_MS,
         }
     }
@@ -183,6 +220,17 @@ mod tests {
         assert_eq!((config.flush_messages, config.flush_ms), (None, None));
         assert!(!config.preallocate);
         assert_eq!(config.producer_expiration_ms, 86_400_000);
+        assert_eq!((config.compaction_lag_ms_min, config.compaction_lag_ms_max), (0, None));
+        assert_eq!(config.dirty_ratio_min.value().to_bits(), 0.5f64.to_bits());
+        assert_eq!(config.delete_retention_ms, 86_400_000);
+    }
+
+    #[test]
+    fn a_ratio_is_within_0_and_1() {
+        for outside in [-0.1, 1.1, f64::NAN, f64::INFINITY] {
+            assert_eq!(DirtyRatio::new(outside), None, "{outside}");
+        }
+        assert!(DirtyRatio::new(0.0) < DirtyRatio::new(1.0));
     }
 
     #[test]

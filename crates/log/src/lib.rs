@@ -23,7 +23,7 @@ mod segment;
 mod settings;
 mod verify;
 
-pub use config::{CheckedLogConfig, CleanupPolicy, ConfigError, LogConfig};
+pub use config::{CheckedLogConfig, CleanupPolicy, ConfigError, DirtyRatio, LogConfig};
 pub use dir::{DirOptions, LockedDir, LogDir, OpenedDir, OpenedLog};
 pub use disk::{
     CacheStats, CachedDisk, CrashLoss, Disk, DiskCall, DiskFile, DiskLock, Entry as DirEntry, FileFacts, FileHandle,

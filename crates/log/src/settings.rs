@@ -5,7 +5,7 @@ use std::str::FromStr;
 use highwater_records::validate::Depth;
 use highwater_records::{Codec, Compression, TimestampType};
 
-use crate::config::{CleanupPolicy, LogConfig};
+use crate::config::{CleanupPolicy, DirtyRatio, LogConfig};
 
 /// Why a setting was refused. The configuration is as it was before.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -81,6 +81,7 @@ macro_rules! setting {
 const SETTINGS: &[Setting] = &[
     setting!("cleanup.policy", "a list of delete and compact", |value| cleanup(value), cleanup),
     setting!("compression.type", "producer or a codec's name", |value| compression(value), compression),
+    setting!("delete.retention.ms", TIME, |value| number(value), delete_retention_ms),
     setting!("file.delete.delay.ms", TIME, |value| number(value), file_delete_delay_ms),
     setting!("flush.messages", "a number", |value| unless_longest(value), flush_messages),
     setting!("flush.ms", TIME, |value| unless_longest(value), flush_ms),
@@ -91,6 +92,8 @@ const SETTINGS: &[Setting] = &[
     setting!("message.timestamp.after.max.ms", TIME, |value| number(value), timestamp_after_ms_max),
     setting!("message.timestamp.before.max.ms", TIME, |value| number(value), timestamp_before_ms_max),
     setting!("message.timestamp.type", "CreateTime or LogAppendTime", |value| timestamp_type(value), timestamp_type),
+    setting!("min.cleanable.dirty.ratio", "a number from 0 to 1", |value| ratio(value), dirty_ratio_min),
+    setting!("min.compaction.lag.ms", TIME, |value| number(value), compaction_lag_ms_min),
     setting!("preallocate", "true or false", |value| truth(value), preallocate),
     setting!("producer.id.expiration.ms", TIME, |value| number(value), producer_expiration_ms),
     setting!("record.validation", "auto or full", |value| depth(value), record_validation),
@@ -115,6 +118,10 @@ fn limit(value: &str) -> Option<Option<u64>> {
 fn unless_longest(value: &str) -> Option<Option<u64>> {
     let value: u64 = number(value)?;
     Some((value < i64::MAX as u64).then_some(value))
+}
+
+fn ratio(value: &str) -> Option<DirtyRatio> {
+    DirtyRatio::new(number(value)?)
 }
 
 fn truth(value: &str) -> Option<bool> {
