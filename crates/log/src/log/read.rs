@@ -7,6 +7,7 @@ use highwater_types::Offset;
 use super::Log;
 use crate::disk::FileHandle;
 use crate::error::LogError;
+use crate::segment::Located;
 
 /// How far a reader may see.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -31,8 +32,7 @@ pub struct ReadSlice {
     pub position: u64,
     /// Length in bytes.
     pub length: u32,
-    /// Base offset of the first batch, or the offset asked for if there is nothing to read yet. For v0 and v1,
-    /// the offset of the first message's last record.
+    /// Base offset of the first batch, or the offset asked for if there is nothing to read yet.
     pub offset: Offset,
     /// Base offset of the segment.
     pub segment_base: Offset,
@@ -96,9 +96,11 @@ impl Log {
         if bound <= start {
             return Ok(self.empty_slice(self.locate(start)?));
         }
-        let Some((place, first_size)) = self.find_from(start)? else {
+        let Some((mut place, first)) = self.find_from(start)? else {
             return Ok(self.empty_slice(self.end_place()));
         };
+        let first_size = first.size;
+        place.offset = self.segments.get(place.segment).first_offset(&first)?;
         let limit = if min_one { u64::from(max_bytes).max(first_size) } else { u64::from(max_bytes) };
         let end = self.end_of_readable(place.segment, bound)?;
         let length = limit.min(end.saturating_sub(place.position));
@@ -140,13 +142,13 @@ impl Log {
         Place { offset: self.log_end, segment, position: self.segments.active().size() }
     }
 
-    /// The first batch that ends at or after `start`, and its size.
-    fn find_from(&self, start: Offset) -> Result<Option<(Place, u64)>, LogError> {
+    /// The first batch that ends at or after `start`.
+    fn find_from(&self, start: Offset) -> Result<Option<(Place, Located)>, LogError> {
         let floor = self.segments.floor(start);
         for (index, segment) in self.segments.from(floor).iter().enumerate() {
             if let Some(found) = segment.locate(start)? {
                 let place = Place { offset: found.offset, segment: floor + index, position: found.position };
-                return Ok(Some((place, found.size)));
+                return Ok(Some((place, found)));
             }
         }
         Ok(None)

@@ -45,6 +45,18 @@ impl Segment {
         Ok(self.find(target)?.map(|found| Located::new(&found.info, found.position)))
     }
 
+    /// The offset of the first record in an entry. Decompresses a v0 or v1 wrapper; one that cannot be decompressed counts
+    /// from its last record, as its reader is who has to be told.
+    pub(crate) fn first_offset(&self, located: &Located) -> Result<Offset, LogError> {
+        if !located.is_legacy {
+            return Ok(located.offset);
+        }
+        let mut whole = WholeEntries::new(&self.log, &self.path, located.position, self.size);
+        let Some((_, bytes)) = whole.next_unchecked()? else { return Ok(located.offset) };
+        let first = Entry::parse(bytes).and_then(|entry| entry.base_offset(DecompressLimit::default()));
+        Ok(first.ok().and_then(Offset::from_wire).unwrap_or(located.offset))
+    }
+
     /// The first record with a timestamp of at least `target` and an offset of at least `from`.
     pub(crate) fn find_timestamp(&self, target: TimestampMs, from: Offset) -> Result<Option<FoundRecord>, LogError> {
         let (_, floor) = self.time_index.floor(target)?;
@@ -63,7 +75,8 @@ impl Segment {
         self.find_record(position, |info| target == info.max_timestamp, |found| target == found.timestamp)
     }
 
-    fn floor_position(&self, target: Offset) -> Result<u64, LogError> {
+    /// Where to start scanning for `target`.
+    pub(crate) fn floor_position(&self, target: Offset) -> Result<u64, LogError> {
         let position = self.offset_index.floor_position(target)?;
         if position <= self.size {
             return Ok(position);

@@ -17,12 +17,14 @@ pub(crate) struct Located {
     pub(crate) position: u64,
     /// Size in bytes.
     pub(crate) size: u64,
+    /// Whether it is v0 or v1.
+    pub(crate) is_legacy: bool,
     last: Offset,
 }
 
 impl Located {
     pub(crate) fn new(info: &EntryInfo, position: u64) -> Self {
-        Self { offset: info.base_or_last(), position, size: info.size, last: info.last }
+        Self { offset: info.base_or_last(), position, size: info.size, is_legacy: info.base.is_none(), last: info.last }
     }
 }
 
