@@ -176,6 +176,7 @@ mod tests {
         let defaults = [
             ("cleanup.policy", "delete"),
             ("compression.type", "producer"),
+            ("delete.retention.ms", "86400000"),
             ("file.delete.delay.ms", "60000"),
             ("flush.messages", "9223372036854775807"),
             ("flush.ms", "9223372036854775807"),
@@ -186,6 +187,8 @@ mod tests {
             ("message.timestamp.after.max.ms", "3600000"),
             ("message.timestamp.before.max.ms", "9223372036854775807"),
             ("message.timestamp.type", "CreateTime"),
+            ("min.cleanable.dirty.ratio", "0.5"),
+            ("min.compaction.lag.ms", "0"),
             ("preallocate", "false"),
             ("producer.id.expiration.ms", "86400000"),
             ("record.validation", "auto"),
