@@ -1,6 +1,6 @@
 //! What the log needs to know of a stored entry, whatever its format.
 
-use highwater_records::{BatchHeader, BatchView, EntryHead, LegacyMessage};
+use highwater_records::{BatchHeader, BatchView, EndTxnMarker, EntryHead, LegacyMessage};
 use highwater_types::{LeaderEpoch, Offset, ProducerEpoch, ProducerId, Sequence, TimestampMs};
 
 /// Bytes that [`EntryInfo::parse`] needs at most.
@@ -138,7 +138,6 @@ pub(crate) fn read_marker(entry: &[u8]) -> Option<Marker> {
         return None;
     }
     let record = batch.records_in_place().ok()??.next()?.ok()?;
-    let kind = i16::from_be_bytes(record.key?.get(2..4)?.try_into().ok()?);
-    let coordinator_epoch = i32::from_be_bytes(record.value?.get(2..6)?.try_into().ok()?);
-    (kind == 0 || kind == 1).then_some(Marker { is_abort: kind == 0, coordinator_epoch })
+    let marker = EndTxnMarker::from_record(record.key?, record.value?)?;
+    Some(Marker { is_abort: !marker.committed, coordinator_epoch: marker.coordinator_epoch })
 }

@@ -5,7 +5,7 @@ use std::io::IoSlice;
 use highwater_types::{LeaderEpoch, Offset, TimestampMs};
 
 use super::Log;
-use super::append_set::{AppendInfo, AppendOrigin, AppendSet};
+use super::append_set::{AppendInfo, AppendSet};
 use super::roll::Incoming;
 use crate::entry::{EntryInfo, check_codec, check_crc, read_marker};
 use crate::error::{AppendError, LogError};
@@ -89,12 +89,7 @@ impl Log {
             self.roll_to(incoming.segment_base(self.log_end), now)?;
             *pending = Pending { first: before.len(), position: self.segments.active().size() };
         }
-        let source = match set.origin() {
-            AppendOrigin::Client => Source::Client,
-            AppendOrigin::Coordinator => Source::Coordinator,
-            AppendOrigin::RaftLeader => Source::Log,
-        };
-        if let Some(duplicate) = self.check_producers(bytes, source)? {
+        if let Some(duplicate) = self.check_producers(bytes, set.source())? {
             return Ok(duplicate);
         }
         let base_offset = self.note_entries(bytes)?;

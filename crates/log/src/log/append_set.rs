@@ -6,6 +6,7 @@ use highwater_types::{LeaderEpoch, Offset, TimestampMs};
 use super::append::check_replicated;
 use crate::config::CheckedLogConfig;
 use crate::error::{AppendError, LogError};
+use crate::producer::Source;
 
 /// Who offers a record set to a leader.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -23,6 +24,7 @@ pub enum AppendOrigin {
 pub struct AppendSet<'a> {
     bytes: &'a mut [u8],
     origin: AppendOrigin,
+    transaction_version: u16,
     validated: Option<Validated>,
     is_staged: bool,
     result: Option<Result<AppendInfo, AppendError>>,
@@ -47,14 +49,24 @@ impl<'a> AppendSet<'a> {
     /// A record set to validate by the log's settings and to append. `bytes` is changed in place.
     #[must_use]
     pub fn new(bytes: &'a mut [u8], origin: AppendOrigin) -> Self {
-        Self { bytes, origin, validated: None, is_staged: false, result: None }
+        Self { bytes, origin, transaction_version: 0, validated: None, is_staged: false, result: None }
     }
 
     /// A record set that [`validate`](highwater_records::validate::validate) has been run on, with the log's
     /// [rules](CheckedLogConfig::leader_rules): that work then happens outside the log's lock.
     #[must_use]
     pub fn validated(bytes: &'a mut [u8], validated: Validated, origin: AppendOrigin) -> Self {
-        Self { bytes, origin, validated: Some(validated), is_staged: false, result: None }
+        Self { validated: Some(validated), ..Self::new(bytes, origin) }
+    }
+
+    /// Says of which version the transactions are whose markers a coordinator appends. Default 0.
+    ///
+    /// Since version 2 the epoch of a marker is above that of its transaction's records. One of the same epoch is
+    /// refused, unless the producer has no transaction open: then it is a marker that is repeated.
+    #[must_use]
+    pub fn transaction_version(mut self, version: u16) -> Self {
+        self.transaction_version = version;
+        self
     }
 
     /// What became of the set; `None` before it was offered to a log.
@@ -76,8 +88,13 @@ impl<'a> AppendSet<'a> {
         self.result = Some(result);
     }
 
-    pub(super) fn origin(&self) -> AppendOrigin {
-        self.origin
+    /// How its producers are checked.
+    pub(super) fn source(&self) -> Source {
+        match self.origin {
+            AppendOrigin::Client => Source::Client,
+            AppendOrigin::Coordinator => Source::Coordinator { transaction_version: self.transaction_version },
+            AppendOrigin::RaftLeader => Source::Log,
+        }
     }
 
     pub(super) fn is_staged(&self) -> bool {

@@ -201,10 +201,13 @@ impl Log {
         self.high_watermark
     }
 
-    /// The first offset that readers of committed transactions must not see.
+    /// The first offset that readers of committed transactions must not see: where the oldest transaction begins that
+    /// is open, or whose marker is not committed; otherwise the high watermark.
     #[must_use]
     pub fn last_stable(&self) -> Offset {
-        self.producers.first_unstable().map_or(self.high_watermark, |first| first.min(self.high_watermark))
+        // A transaction may have begun in records that have been deleted since.
+        let first_unstable = self.producers.first_unstable().map(|first| first.max(self.log_start));
+        first_unstable.map_or(self.high_watermark, |first| first.min(self.high_watermark))
     }
 
     /// The first offset that may not survive a crash of the machine.
@@ -301,6 +304,7 @@ impl Log {
 
     fn assert_invariants(&self) {
         assert!(self.log_start <= self.high_watermark, "the log start is committed");
+        assert!(self.log_start <= self.last_stable(), "what is below the log start is not held back");
         assert!(self.high_watermark <= self.log_end, "only what is in the log is committed");
         assert!(self.recovery_point <= self.log_end, "only what is in the log is synced");
     }

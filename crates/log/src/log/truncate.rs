@@ -55,6 +55,8 @@ impl Log {
             now,
         )?;
         self.high_watermark = self.high_watermark.min(to);
+        // The rebuild has met markers that are committed already.
+        self.producers.advance_high_watermark(self.high_watermark);
         Ok(())
     }
 
@@ -93,6 +95,7 @@ impl Log {
         self.recovery_point = at;
         self.synced_to = at;
         self.high_watermark = at;
+        self.producers.advance_high_watermark(at);
         if self.epochs.clear() {
             self.epochs.write_lazily(&*self.place.disk, &self.place.dir)?;
         }

@@ -15,7 +15,10 @@ pub(crate) enum Source {
     /// A producer: sequences must be gapless, and a repeated batch is recognised.
     Client,
     /// A coordinator of this broker: epochs count, sequences do not.
-    Coordinator,
+    Coordinator {
+        /// Of the transactions whose markers it writes.
+        transaction_version: u16,
+    },
     /// The leader, or the log itself: the decision has been made.
     Log,
 }
@@ -92,9 +95,13 @@ impl Producers {
         self.unreplicated.retain(|_, marker| high_watermark <= *marker);
     }
 
-    /// Forgets everything; the log has been applied up to `end`.
+    /// Forgets all producers; the log has been applied up to `end`.
+    ///
+    /// Markers below `end` stay known until they are committed: no snapshot tells of them.
     pub(crate) fn reset(&mut self, end: Offset) {
-        *self = Self { end, snapshot: end, ..Self::default() };
+        let mut unreplicated = std::mem::take(&mut self.unreplicated);
+        unreplicated.retain(|_, marker| *marker < end);
+        *self = Self { end, snapshot: end, unreplicated, ..Self::default() };
     }
 
     /// Puts the entries of a snapshot, except expired ones.
@@ -103,10 +110,14 @@ impl Producers {
             if is_expired(&entry, now, expiration_ms) {
                 continue;
             }
-            if let Some(first) = entry.txn_first {
+            let first = entry.txn_first;
+            if let Some(twice) = self.entries.insert(id, entry).and_then(|twice| twice.txn_first) {
+                // Only the last entry of a producer counts, or its transaction could not be ended.
+                self.ongoing.remove(&twice);
+            }
+            if let Some(first) = first {
                 self.ongoing.insert(first, id);
             }
-            self.entries.insert(id, entry);
         }
     }
 
@@ -127,7 +138,9 @@ impl Producers {
         };
         let Some(known) = self.entries.get(&batch.id) else { return Ok(ProducerCheck::Accepted) };
         if info.is_control {
-            return check_marker(known, batch, marker).map(|()| ProducerCheck::Accepted);
+            // Other control records, and what compaction has left of a marker, end no transaction.
+            let checked = marker.map_or(Ok(()), |marker| check_marker(known, batch, marker, source));
+            return checked.map(|()| ProducerCheck::Accepted);
         }
         if source == Source::Client
             && let Some(facts) = known.find_duplicate(batch)
@@ -208,10 +221,22 @@ fn check_sequence(known: &ProducerEntry, batch: &ProducerBatch) -> Result<(), Ap
     Err(AppendError::OutOfOrderSequence { producer: batch.id, sequence: first, expected: Some(expected) })
 }
 
-fn check_marker(known: &ProducerEntry, batch: &ProducerBatch, marker: Option<Marker>) -> Result<(), AppendError> {
+fn check_marker(
+    known: &ProducerEntry,
+    batch: &ProducerBatch,
+    marker: Marker,
+    source: Source,
+) -> Result<(), AppendError> {
     check_epoch(known, batch)?;
-    let (Some(marker), Some(current)) = (marker, known.coordinator_epoch) else { return Ok(()) };
-    let current = i32::try_from(current).unwrap_or(i32::MAX);
+    if let Source::Coordinator { transaction_version: TRANSACTION_VERSION_WITH_EPOCH_BUMPS.. } = source
+        && batch.epoch == known.epoch
+        && known.txn_first.is_some()
+    {
+        // The marker of an earlier transaction, too late: this one's would have a higher epoch. With nothing open it
+        // is the repetition of a marker that is in the log, and harmless.
+        return Err(AppendError::InvalidProducerEpoch { producer: batch.id, epoch: batch.epoch, current: known.epoch });
+    }
+    let current = known.coordinator_epoch.map_or(-1, |epoch| i32::try_from(epoch).unwrap_or(i32::MAX));
     if current <= marker.coordinator_epoch {
         return Ok(());
     }
@@ -222,3 +247,6 @@ fn is_expired(entry: &ProducerEntry, now: TimestampMs, expiration_ms: u64) -> bo
     let age = now.ms_since(entry.last_timestamp);
     entry.txn_first.is_none() && u64::try_from(age).is_ok_and(|age| expiration_ms <= age)
 }
+
+/// From this transaction version on each marker has an epoch above that of its transaction's records (KIP-890).
+const TRANSACTION_VERSION_WITH_EPOCH_BUMPS: u16 = 2;

@@ -3,6 +3,8 @@
 #![allow(dead_code, reason = "each test file uses its part of this module")]
 #![allow(clippy::allow_attributes, reason = "whether a part is unused differs from test file to test file")]
 
+pub(crate) mod txn;
+
 use std::path::Path;
 
 use highwater_log::{
