@@ -4,9 +4,12 @@
 
 mod support;
 
+use std::sync::Arc;
+
 use highwater_log::{AppendError, Disk, Log, LogConfig, MemDisk, OpenOptions, ReadBound};
 use highwater_types::{ErrorCode, LeaderEpoch};
 
+use support::names::NamesDisk;
 use support::txn::{aborted, at, control, in_txn, indexed, mark, mark_in, marker, whole_txn};
 use support::{NOW, append, batch, files, new_log, offset, open, path, produced, small_segments};
 
@@ -395,6 +398,37 @@ fn a_roll_at_the_recovery_point_makes_the_transaction_index_durable_at_once() {
     log.roll(NOW).unwrap();
     disk.crash(CrashLoss::Tail { per_256: 0 });
     assert_eq!(disk.read(&name), whole);
+}
+
+/// A log whose names have been synced before its first transaction index was created.
+fn log_with_a_young_transaction_index() -> (NamesDisk, Log, std::path::PathBuf) {
+    let disk = NamesDisk::default();
+    let config = small_segments(400).checked().unwrap();
+    let mut log = Log::open(Arc::new(disk.clone()), path("").as_path(), config, OpenOptions::unclean(NOW)).unwrap();
+    append(&mut log, &in_txn(1, 0, 0, 1)).unwrap();
+    log.flush().unwrap();
+    mark(&mut log, &marker(1, 0, false, 0)).unwrap();
+    let name = path("00000000000000000000.txnindex");
+    assert!(disk.is_durable(&path("00000000000000000000.log")) && !disk.is_durable(&name));
+    (disk, log, name)
+}
+
+#[test]
+fn a_flush_makes_the_name_of_a_closed_segments_transaction_index_durable() {
+    let (disk, mut log, name) = log_with_a_young_transaction_index();
+    append(&mut log, &batch(1, 250)).unwrap();
+    assert_eq!(log.segment_count(), 2);
+    let done = log.due_flush().unwrap().run().unwrap();
+    log.complete_flush(done);
+    assert!(disk.is_durable(&name));
+}
+
+#[test]
+fn a_roll_at_the_recovery_point_makes_the_name_durable_at_once() {
+    let (disk, mut log, name) = log_with_a_young_transaction_index();
+    log.flush().unwrap();
+    log.roll(NOW).unwrap();
+    assert!(disk.is_durable(&name));
 }
 
 #[test]

@@ -250,3 +250,24 @@ fn is_expired(entry: &ProducerEntry, now: TimestampMs, expiration_ms: u64) -> bo
 
 /// From this transaction version on each marker has an epoch above that of its transaction's records (KIP-890).
 const TRANSACTION_VERSION_WITH_EPOCH_BUMPS: u16 = 2;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use highwater_types::ProducerEpoch;
+
+    #[test]
+    fn of_a_producer_that_a_snapshot_has_twice_the_last_entry_counts() {
+        let id = ProducerId::new(4);
+        let open_since = |first| {
+            let mut entry = ProducerEntry::new(ProducerEpoch::new(0));
+            (entry.txn_first, entry.last_timestamp) = (first, TimestampMs(9));
+            (id, entry)
+        };
+        for last in [None, Some(Offset::new(30)), Some(Offset::new(10))] {
+            let mut producers = Producers::default();
+            producers.load(vec![open_since(Some(Offset::new(10))), open_since(last)], TimestampMs(10), 1_000);
+            assert_eq!(producers.first_unstable(), last);
+        }
+    }
+}
