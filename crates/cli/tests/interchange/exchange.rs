@@ -92,6 +92,16 @@ impl Exchange {
         self.run(broker, "create", 0, 0, &["--topics", topic]);
     }
 
+    /// Deletes a topic; the directory that the broker set aside is still there when this returns.
+    pub(crate) fn delete(&self, broker: SocketAddr, topic: &str) {
+        self.run(broker, "delete", 0, 0, &["--topics", topic]);
+        let prefix = format!("{topic}-0.");
+        wait_until("the topic's directory is set aside", || {
+            let is_its = |path: &Path| path.file_name().is_some_and(|name| name.to_string_lossy().starts_with(&prefix));
+            self.partitions().iter().any(|path| is_its(path) && is_set_aside(path))
+        });
+    }
+
     /// Adds records to the topics with a codec, by producers with new ids.
     pub(crate) fn produce(&mut self, broker: SocketAddr) {
         self.run(broker, "produce", self.written, PRODUCED_RECORDS, &[]);
@@ -144,7 +154,9 @@ impl Exchange {
 
     /// Holds every file of the stopped broker against Kafka's and our own tools.
     pub(crate) fn inspect(&self) {
-        let partitions = self.partitions();
+        // A deleted one is never closed: its indexes stay as long as they were made.
+        let mut partitions = self.partitions();
+        partitions.retain(|path| !is_set_aside(path));
         let complaints = dump::complaints(&self.kafka, &partitions);
         assert!(complaints.is_empty(), "DumpLogSegments:\n{}", complaints.join("\n"));
         dump::compare(&self.kafka, &partitions);
@@ -163,7 +175,7 @@ impl Exchange {
         }
     }
 
-    /// The directories of all partitions.
+    /// The directories of all partitions, deleted ones included.
     pub(crate) fn partitions(&self) -> Vec<PathBuf> {
         let entries = fs::read_dir(self.data()).expect("the log directory is there");
         let mut partitions: Vec<PathBuf> = entries.map(|entry| entry.expect("it can be listed").path()).collect();
@@ -230,6 +242,10 @@ pub(crate) fn segment_bases(partition: &Path) -> Vec<i64> {
     let mut bases: Vec<i64> = names.filter_map(|name| name.to_str()?.strip_suffix(".log")?.parse().ok()).collect();
     bases.sort_unstable();
     bases
+}
+
+fn is_set_aside(partition: &Path) -> bool {
+    partition.to_string_lossy().ends_with("-delete")
 }
 
 fn wait_until(what: &str, mut holds: impl FnMut() -> bool) {

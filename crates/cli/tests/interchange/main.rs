@@ -42,12 +42,15 @@ fn kafka_serves_what_highwater_wrote() {
     exchange.produce(highwater.address());
     exchange.histories(highwater.address(), "retained");
     let mut sequences = exchange.begin_sequences(highwater.address());
+    exchange.create(highwater.address(), "transactions");
     exchange.await_retention();
     highwater.end(Signal::SIGTERM);
 
     // A second leader epoch.
     let highwater = exchange.start_highwater();
     exchange.produce(highwater.address());
+    exchange.create(highwater.address(), "doomed");
+    exchange.delete(highwater.address(), "doomed");
     let seen = exchange.observe(highwater.address());
     highwater.end(Signal::SIGTERM);
     exchange.inspect();
@@ -102,6 +105,8 @@ fn highwater_serves_what_kafka_wrote() {
     exchange.histories(kafka.address(), "retained,compacted-in-transactions,group");
     exchange.await_retention();
     exchange.await_compaction();
+    exchange.create(kafka.address(), "doomed");
+    exchange.delete(kafka.address(), "doomed");
     let seen = exchange.observe(kafka.address());
     kafka.end(Signal::SIGTERM);
     exchange.inspect();

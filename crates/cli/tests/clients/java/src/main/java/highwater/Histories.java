@@ -65,6 +65,14 @@ final class Histories {
         return Map.of();
     }
 
+    /** Deletes the topics named. */
+    static Map<String, Object> delete(Main.Arguments arguments) throws Exception {
+        try (Admin admin = Admin.create(Traffic.properties(arguments))) {
+            admin.deleteTopics(arguments.topics()).all().get(Traffic.DEADLINE_SECONDS, TimeUnit.SECONDS);
+        }
+        return Map.of();
+    }
+
     /**
      * Pairs of transactions that overlap: the first of each is committed, the second aborted, but for the last, which
      * stays open. The same plan stands in {@code transactions.rs}.

@@ -55,6 +55,7 @@ public final class Main {
             Map.entry("retained", Histories::retained),
             Map.entry("verify-retained", Histories::verifyRetained),
             Map.entry("create", Histories::create),
+            Map.entry("delete", Histories::delete),
             Map.entry("transactions", Histories::transactions),
             Map.entry("verify-transactions", Histories::verifyTransactions),
             Map.entry("end-transactions", Histories::endTransactions),
