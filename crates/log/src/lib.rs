@@ -2,6 +2,7 @@
 //!
 #![doc = include_str!("../FORMAT.md")]
 
+mod clean;
 mod config;
 mod dir;
 mod disk;
@@ -23,6 +24,9 @@ mod segment;
 mod settings;
 mod verify;
 
+pub use clean::{
+    CleanProgress, CleanStats, CleanStep, CleanTask, Cleanable, Cleaned, Cleaner, CleanerConfig, dirtiest,
+};
 pub use config::{CheckedLogConfig, CleanupPolicy, ConfigError, DirtyRatio, LogConfig};
 pub use dir::{DirOptions, LockedDir, LogDir, OpenedDir, OpenedLog};
 pub use disk::{

@@ -87,6 +87,11 @@ impl OffsetIndex {
         Ok(self.0.last()?.map(|entry| (self.offset(entry), u64::from(entry.position))))
     }
 
+    /// Bytes of all entries.
+    pub(crate) fn size(&self) -> u64 {
+        (self.0.len() * OffsetEntry::SIZE) as u64
+    }
+
     pub(crate) fn clear(&mut self) {
         self.0.truncate(0);
     }

@@ -89,6 +89,11 @@ impl TimeIndex {
         Ok(())
     }
 
+    /// Bytes of all entries.
+    pub(crate) fn size(&self) -> u64 {
+        (self.0.len() * TimeEntry::SIZE) as u64
+    }
+
     pub(crate) fn clear(&mut self) {
         self.0.truncate(0);
     }

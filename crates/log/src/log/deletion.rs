@@ -57,14 +57,36 @@ impl DeletionQueue {
         bases: &[Offset],
         now: TimestampMs,
     ) -> Result<(), LogError> {
-        let due = now.plus_ms(i64::try_from(place.config.file_delete_delay_ms).unwrap_or(i64::MAX));
         for &base in bases {
             let has_snapshot = snapshots.forget(base);
             for path in files_of(place, base, has_snapshot) {
-                if rename_deleted(&*place.disk, &path)? {
-                    self.push(due, with_suffix(&path, DELETED));
-                }
+                self.remove_file(place, &path, now)?;
             }
+        }
+        Ok(())
+    }
+
+    /// Renames the files of segments that others have taken the place of. The snapshots of bases in `kept` stay.
+    pub(crate) fn remove_replaced(
+        &mut self,
+        place: &Place,
+        snapshots: &mut Snapshots,
+        bases: &[Offset],
+        kept: &[Offset],
+        now: TimestampMs,
+    ) -> Result<(), LogError> {
+        let (replaced, gone): (Vec<Offset>, Vec<Offset>) = bases.iter().partition(|base| kept.contains(base));
+        self.remove_files(place, snapshots, &gone, now)?;
+        for path in replaced.iter().flat_map(|&base| files_of(place, base, false)) {
+            self.remove_file(place, &path, now)?;
+        }
+        Ok(())
+    }
+
+    fn remove_file(&mut self, place: &Place, path: &Path, now: TimestampMs) -> Result<(), LogError> {
+        let due = now.plus_ms(i64::try_from(place.config.file_delete_delay_ms).unwrap_or(i64::MAX));
+        if rename_deleted(&*place.disk, path)? {
+            self.push(due, with_suffix(path, DELETED));
         }
         Ok(())
     }

@@ -1,16 +1,21 @@
 //! What a crash leaves of deletions and of compaction (storage format, sections 16.1 and 16.2).
 
+use std::collections::BTreeSet;
 use std::path::Path;
 
 use highwater_types::Offset;
 
+use crate::clean::{complete, sync_dir};
 use crate::disk::{Disk, OpenMode};
 use crate::error::LogError;
 use crate::names::{CLEANED, DELETED, FileKind, SWAP, parse_file_name};
-use crate::segment::EntryScan;
+use crate::segment::{EntryScan, Place};
 
 /// Finishes what was interrupted: deletions are completed, compaction is completed or undone.
-pub(super) fn remove_leftovers(disk: &dyn Disk, dir: &Path) -> Result<(), LogError> {
+///
+/// May itself be interrupted anywhere, and be repeated.
+pub(super) fn remove_leftovers(place: &Place) -> Result<(), LogError> {
+    let (disk, dir) = (&*place.disk, place.dir.as_path());
     let names: Vec<String> = list(disk, dir)?;
     let remove = |name: &str| {
         let path = dir.join(name);
@@ -19,33 +24,31 @@ pub(super) fn remove_leftovers(disk: &dyn Disk, dir: &Path) -> Result<(), LogErr
     for name in names.iter().filter(|name| name.ends_with(DELETED) && !name.contains(".checkpoint")) {
         remove(name)?;
     }
-    let cleaned = names.iter().filter_map(|name| base_of(name, CLEANED));
-    let unfinished = cleaned.map(|(base, _)| base).min();
-    let mut swap = Vec::new();
-    for name in &names {
-        if base_of(name, CLEANED).is_some() {
-            remove(name)?;
-        } else if let Some((base, kind)) = base_of(name, SWAP) {
-            // The originals of these are still there: renaming goes from the highest base down.
-            if unfinished.is_some_and(|unfinished| unfinished <= base) {
-                remove(name)?;
-            } else {
-                swap.push((name.as_str(), base, kind));
-            }
-        }
+    let cleaned: Vec<(&str, Offset)> =
+        names.iter().filter_map(|name| Some((name.as_str(), base_of(name, CLEANED)?.0))).collect();
+    let unfinished = cleaned.iter().map(|&(_, base)| base).min();
+    let swap = names.iter().filter_map(|name| Some((name.as_str(), base_of(name, SWAP)?)));
+    // The originals of the first kind are still there: renaming goes from the highest base down.
+    let (undone, swap): (Vec<_>, Vec<_>) =
+        swap.partition(|(_, (base, _))| unfinished.is_some_and(|unfinished| unfinished <= *base));
+    for (name, _) in &undone {
+        remove(name)?;
     }
-    complete_swap(disk, dir, &names, &swap)
+    if !undone.is_empty() {
+        // Without the `.cleaned` files these would be taken for complete.
+        sync_dir(disk, dir)?;
+    }
+    for (name, _) in cleaned {
+        remove(name)?;
+    }
+    complete_swap(place, &names, &swap)
 }
 
 /// Puts complete `.swap` files in the place of those they replace.
-fn complete_swap(
-    disk: &dyn Disk,
-    dir: &Path,
-    names: &[String],
-    swap: &[(&str, Offset, FileKind)],
-) -> Result<(), LogError> {
+fn complete_swap(place: &Place, names: &[String], swap: &[(&str, (Offset, FileKind))]) -> Result<(), LogError> {
+    let (disk, dir) = (&*place.disk, place.dir.as_path());
     let mut replaced: Option<(Offset, Offset)> = None;
-    for (name, base, _) in swap.iter().filter(|(_, _, kind)| *kind == FileKind::Log) {
+    for (name, (base, _)) in swap.iter().filter(|(_, (_, kind))| *kind == FileKind::Log) {
         let next = next_offset(disk, &dir.join(name), *base)?;
         let (first, end) = replaced.unwrap_or((*base, next));
         replaced = Some((first.min(*base), end.max(next)));
@@ -58,12 +61,12 @@ fn complete_swap(
             disk.remove_file(&path).map_err(LogError::io("remove", &path))?;
         }
     }
-    for (name, _, _) in swap {
-        let path = dir.join(name);
-        let target = dir.join(name.strip_suffix(SWAP).unwrap_or(name));
-        disk.rename(&path, &target).map_err(LogError::io("rename", &path))?;
+    if swap.is_empty() {
+        return Ok(());
     }
-    Ok(())
+    sync_dir(disk, dir)?;
+    let bases: BTreeSet<Offset> = swap.iter().map(|(_, (base, _))| *base).collect();
+    complete(place, &Vec::from_iter(bases))
 }
 
 fn base_of(name: &str, suffix: &str) -> Option<(Offset, FileKind)> {

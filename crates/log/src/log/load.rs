@@ -9,6 +9,7 @@ use super::leftovers::remove_leftovers;
 use super::segments::Segments;
 use super::snapshots::Snapshots;
 use super::{Log, OpenOptions};
+use crate::clean::{LogCleaning, Split, complete, split_overflowed, sync_dir};
 use crate::disk::Entry;
 use crate::entry::{EntryInfo, read_marker};
 use crate::epoch_cache::EpochCache;
@@ -17,12 +18,12 @@ use crate::health::LogHealth;
 use crate::index::AbortedTxn;
 use crate::names::{FileKind, parse_file_name};
 use crate::producer::Producers;
-use crate::segment::{Place, Segment, WholeEntries};
+use crate::segment::{Place, Recovery, Segment, WholeEntries};
 
 /// Opens the log in `place`.
 pub(super) fn load(place: Place, options: OpenOptions, health: LogHealth) -> Result<Log, LogError> {
     place.disk.create_dir_all(&place.dir).map_err(LogError::io("create", &place.dir))?;
-    remove_leftovers(&*place.disk, &place.dir)?;
+    remove_leftovers(&place)?;
     let mut loader = Loader::new(place, options)?;
     let incomplete = loader.open_segments()?;
     loader.recover(&incomplete)?;
@@ -103,9 +104,17 @@ impl Loader {
     /// recovery point's segment on too; what follows lost bytes is dropped.
     fn recover(&mut self, incomplete: &[usize]) -> Result<(), LogError> {
         let above = self.segments.partition_point(|segment| segment.base() <= self.options.recovery_point);
-        let mut index = if self.options.clean { self.segments.len() } else { above.saturating_sub(1) };
-        for &earlier in incomplete.iter().filter(|&&earlier| earlier < index) {
+        let first = if self.options.clean { self.segments.len() } else { above.saturating_sub(1) };
+        let mut index = first;
+        // The last first: one that has to be split moves those behind it.
+        for &earlier in incomplete.iter().rev().filter(|&&earlier| earlier < first) {
+            let count = self.segments.len();
             self.recover_segment(earlier)?;
+            // The parts of one that was split have no transaction index yet.
+            for part in earlier + 1..(earlier + 1 + self.segments.len()).saturating_sub(count) {
+                self.recover_segment(part)?;
+            }
+            index = (index + self.segments.len()).saturating_sub(count);
         }
         while index < self.segments.len() {
             let lost_bytes = self.recover_segment(index)?;
@@ -118,8 +127,40 @@ impl Loader {
         Ok(())
     }
 
-    /// Rebuilds one segment. Returns whether bytes were lost.
+    /// Rebuilds one segment, or the first of those that it has to be split into. Returns whether bytes were lost.
     fn recover_segment(&mut self, index: usize) -> Result<bool, LogError> {
+        loop {
+            let recovery = self.rebuild_segment(index)?;
+            if !recovery.is_overflowed {
+                return Ok(recovery.bytes_cut > 0);
+            }
+            self.split_segment(index)?;
+        }
+    }
+
+    /// Puts segments in the place of one whose offsets are out of its index's reach.
+    fn split_segment(&mut self, index: usize) -> Result<(), LogError> {
+        let (place, now) = (&self.place, self.options.now);
+        let base = self.segments[index].base();
+        let Split { bases, bytes_cut } = split_overflowed(place, &self.segments[index], now)?;
+        tracing::warn!(dir = %place.dir.display(), %base, into = bases.len(), bytes_cut, "split a segment");
+        let mut later = self.segments.split_off(index + 1);
+        if bytes_cut > 0 {
+            self.deletions.remove_segments(place, &mut self.snapshots, &later, now)?;
+            later.clear();
+        }
+        self.segments.truncate(index);
+        self.deletions.remove_replaced(place, &mut self.snapshots, &[base], &bases, now)?;
+        sync_dir(&*place.disk, &place.dir)?;
+        complete(place, &bases)?;
+        for base in bases {
+            self.segments.push(Segment::open(place, base, now)?);
+        }
+        self.segments.append(&mut later);
+        Ok(())
+    }
+
+    fn rebuild_segment(&mut self, index: usize) -> Result<Recovery, LogError> {
         let base = self.segments[index].base();
         let log_start = self.options.log_start;
         // Each segment starts from the snapshot that the one before it has left.
@@ -136,9 +177,11 @@ impl Loader {
             }
             apply(producers, info, || bytes)
         })?;
-        self.producers.set_end(recovery.next_offset);
-        self.snapshots.take(&self.place, &mut self.producers)?;
-        Ok(recovery.bytes_cut > 0)
+        if !recovery.is_overflowed {
+            self.producers.set_end(recovery.next_offset);
+            self.snapshots.take(&self.place, &mut self.producers)?;
+        }
+        Ok(recovery)
     }
 
     fn finish(mut self, health: LogHealth) -> Result<Log, LogError> {
@@ -173,6 +216,8 @@ impl Loader {
             truncations: 0,
             torn_at,
             is_closed: false,
+            clean_checkpoint: None,
+            cleaning: LogCleaning::default(),
         };
         log.assert_invariants();
         Ok(log)

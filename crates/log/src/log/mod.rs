@@ -2,6 +2,7 @@
 
 mod append;
 mod append_set;
+mod clean;
 mod close;
 mod deletion;
 mod flush;
@@ -30,6 +31,7 @@ pub use read::{ReadBound, ReadSlice};
 pub use state::{BatchState, LogState, SegmentState};
 pub use timestamps::{TimestampAnswer, TimestampQuery};
 
+use crate::clean::LogCleaning;
 use crate::config::CheckedLogConfig;
 use crate::disk::Disk;
 use crate::epoch_cache::EpochCache;
@@ -94,6 +96,9 @@ pub struct Log {
     /// End of the last whole entry, where the active file goes on behind it although it was closed in order.
     torn_at: Option<u64>,
     is_closed: bool,
+    /// Everything below has been through compaction.
+    clean_checkpoint: Option<Offset>,
+    cleaning: LogCleaning,
 }
 
 /// What [`Log::open`] has to know that the log's own files do not say.
@@ -161,7 +166,7 @@ impl Log {
         options: OpenOptions,
         dir: &DirHealth,
     ) -> Result<Self, LogError> {
-        let place = Place { disk, dir: path.to_owned(), config };
+        let place = Place { disk, dir: path.to_owned(), config, suffix: "" };
         let opened = load::load(place, options, LogHealth::new(dir.clone()));
         dir.watch(opened)
     }

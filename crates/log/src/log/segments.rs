@@ -69,6 +69,18 @@ impl Segments {
         self.0.drain(..count).collect()
     }
 
+    /// Index of the segment with exactly this base.
+    pub(crate) fn position(&self, base: Offset) -> Option<usize> {
+        self.0.binary_search_by_key(&base, Segment::base).ok()
+    }
+
+    /// Puts `segments` in the place of those in `range`, which leaves out the active one.
+    pub(crate) fn replace(&mut self, range: std::ops::Range<usize>, segments: Vec<Segment>) {
+        assert!(range.end < self.0.len(), "the active segment is not replaced");
+        self.0.splice(range, segments);
+        assert!(self.0.is_sorted_by(|a, b| a.base() < b.base()), "segments are in order");
+    }
+
     /// Keeps the first `count` segments, at least one, and returns the rest.
     pub(crate) fn split_off(&mut self, count: usize) -> Vec<Segment> {
         assert!(0 < count, "a log keeps a segment");

@@ -35,6 +35,7 @@ impl Log {
 
     fn truncate_inside(&mut self, to: Offset, now: TimestampMs) -> Result<(), LogError> {
         self.truncations += 1;
+        self.cleaning.on_truncated(to);
         self.cut_torn_tail()?;
         let kept = self.segments.floor(to) + 1;
         let removed = self.segments.split_off(kept);
@@ -57,6 +58,7 @@ impl Log {
         self.high_watermark = self.high_watermark.min(to);
         // The rebuild has met markers that are committed already.
         self.producers.advance_high_watermark(self.high_watermark);
+        self.lower_clean_checkpoint();
         Ok(())
     }
 
@@ -80,6 +82,7 @@ impl Log {
 
     fn restart_at(&mut self, at: Offset, log_start: Offset, now: TimestampMs) -> Result<(), LogError> {
         self.truncations += 1;
+        self.cleaning.on_truncated(Offset::ZERO);
         self.torn_at = None;
         // The new segment is made before the old ones go, unless its names are still taken.
         let is_taken = self.segments.iter().any(|segment| segment.base() == at);
@@ -96,10 +99,17 @@ impl Log {
         self.synced_to = at;
         self.high_watermark = at;
         self.producers.advance_high_watermark(at);
+        self.lower_clean_checkpoint();
         if self.epochs.clear() {
             self.epochs.write_lazily(&*self.place.disk, &self.place.dir)?;
         }
         Ok(())
+    }
+
+    /// What is appended from here on has not been cleaned, whatever was at these offsets before.
+    fn lower_clean_checkpoint(&mut self) {
+        let active = self.segments.active().base();
+        self.clean_checkpoint = self.clean_checkpoint.map(|first_dirty| first_dirty.min(active));
     }
 
     fn truncate_epochs(&mut self, end: Offset) -> Result<(), LogError> {

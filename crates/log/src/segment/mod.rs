@@ -1,5 +1,6 @@
 //! One segment: a log file with its indexes.
 
+mod cleaned;
 mod lookup;
 mod recover;
 mod scan;
@@ -12,7 +13,8 @@ use std::sync::{Arc, OnceLock};
 use highwater_types::{Offset, TimestampMs};
 
 pub(crate) use lookup::FoundRecord;
-pub(crate) use scan::{EntryScan, WholeEntries};
+pub(crate) use recover::Recovery;
+pub(crate) use scan::{EntryScan, Stop, WholeEntries};
 pub(crate) use tail::Located;
 
 use crate::config::CheckedLogConfig;
@@ -20,7 +22,7 @@ use crate::disk::{Disk, FileHandle};
 use crate::entry::EntryInfo;
 use crate::error::LogError;
 use crate::index::{IndexPlace, OffsetIndex, TimeIndex, TxnIndex};
-use crate::names::{FileKind, file_path};
+use crate::names::{FileKind, file_path, with_suffix};
 use tail::Tail;
 
 /// Where segments live and how they are made.
@@ -29,11 +31,19 @@ pub(crate) struct Place {
     pub(crate) disk: Arc<dyn Disk>,
     pub(crate) dir: PathBuf,
     pub(crate) config: CheckedLogConfig,
+    /// Appended to the names of files, while they are not part of the log yet.
+    pub(crate) suffix: &'static str,
 }
 
 impl Place {
     pub(crate) fn file(&self, base: Offset, kind: FileKind) -> PathBuf {
-        file_path(&self.dir, base, kind)
+        let path = file_path(&self.dir, base, kind);
+        if self.suffix.is_empty() { path } else { with_suffix(&path, self.suffix) }
+    }
+
+    /// The same place, for files with `suffix`.
+    pub(crate) fn with_suffix(&self, suffix: &'static str) -> Self {
+        Self { suffix, ..self.clone() }
     }
 
     fn index(&self, base: Offset, kind: FileKind) -> IndexPlace {

@@ -16,6 +16,8 @@ pub(crate) struct Recovery {
     pub(crate) bytes_cut: u64,
     /// The offset after the last valid entry.
     pub(crate) next_offset: Offset,
+    /// An entry is valid but out of the index's reach. Nothing was cut, and the segment is to be split.
+    pub(crate) is_overflowed: bool,
 }
 
 /// Is shown every valid entry, in order, with its bytes. Returns the transaction that the entry aborts.
@@ -39,8 +41,12 @@ impl Segment {
                 Ok(entry) => entry,
                 Err(stop) => break stop,
             };
-            if info.last < next_offset || relative_offset(self.base, info.last).is_none() {
+            if info.last < next_offset {
                 break Stop::Invalid("offsets");
+            }
+            if relative_offset(self.base, info.last).is_none() {
+                self.size = end;
+                return Ok(Recovery { bytes_cut: 0, next_offset, is_overflowed: true });
             }
             self.note_recovered(&info, &place.config)?;
             next_offset = info.next_offset();
@@ -55,7 +61,7 @@ impl Segment {
             self.truncate_bytes(valid)?;
         }
         self.seal()?;
-        Ok(Recovery { bytes_cut, next_offset })
+        Ok(Recovery { bytes_cut, next_offset, is_overflowed: false })
     }
 
     /// As for appended entries, but an index that is full is left so: it may have been made smaller since.
