@@ -55,6 +55,16 @@ fn s06_retention() {
 }
 
 #[test]
+fn s07_compaction() {
+    assert_eq!(replay_all("s07-compaction", 1_500), 3);
+}
+
+#[test]
+fn s09_legacy() {
+    assert_eq!(replay_all("s09-legacy", 9_000), 16);
+}
+
+#[test]
 fn s10_leader_epochs() {
     assert_eq!(replay_all("s10-leader-epochs", 260), 1);
 }
@@ -78,7 +88,7 @@ fn s14_idempotence() {
 #[test]
 fn an_unknown_step_is_named() {
     let dir = tempfile::tempdir().unwrap();
-    let json = r#"{"config": {}, "steps": [{"op": "clean", "now": 0}]}"#;
+    let json = r#"{"config": {}, "steps": [{"op": "fold", "now": 0}]}"#;
     std::fs::write(dir.path().join("scenario.json"), json).unwrap();
-    assert_eq!(replay(dir.path()).unwrap().unsupported.as_deref(), Some("unsupported step \"clean\""));
+    assert_eq!(replay(dir.path()).unwrap().unsupported.as_deref(), Some("unsupported step \"fold\""));
 }

@@ -28,7 +28,7 @@ fn run(dirs: &[String], out: &mut impl Write) -> Result<bool, String> {
         return Err("no directory given".to_owned());
     }
     let failed = |error: io::Error| error.to_string();
-    let (mut scenarios, mut checks, mut differences, mut unsupported) = (0, 0, 0, 0);
+    let (mut scenarios, mut checks, mut decoded, mut differences, mut unsupported) = (0, 0, 0, 0, 0);
     for dir in dirs {
         let found = find_scenarios(Path::new(dir)).map_err(|error| format!("{dir}: {error}"))?;
         if found.is_empty() {
@@ -38,6 +38,7 @@ fn run(dirs: &[String], out: &mut impl Write) -> Result<bool, String> {
             let report = replay(&path).map_err(|error| format!("{}: {error}", path.display()))?;
             scenarios += 1;
             checks += report.checks;
+            decoded += report.decoded;
             differences += report.differences.len();
             if let Some(why) = &report.unsupported {
                 unsupported += 1;
@@ -48,8 +49,10 @@ fn run(dirs: &[String], out: &mut impl Write) -> Result<bool, String> {
             }
         }
     }
-    let counts =
-        format!("{scenarios} scenarios, {checks} checks, {differences} differences, {unsupported} unsupported");
+    let counts = format!(
+        "{scenarios} scenarios, {checks} checks, {decoded} of them decoded, {differences} differences, \
+         {unsupported} unsupported"
+    );
     writeln!(out, "{counts}").map_err(failed)?;
     Ok(differences == 0)
 }

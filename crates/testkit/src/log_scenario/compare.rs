@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::path::Path;
 
+use highwater_records::{BatchView, Codec, DecompressLimit, Entry, RecordSet};
 use serde_json::Value;
 
 use super::Report;
@@ -16,7 +17,16 @@ pub(super) fn compare_files(report: &mut Report, stage: &str, actual: &Path, exp
     }
     for (name, expected) in &expected {
         let difference = match actual.get(name) {
-            Some(actual) => bytes_difference(actual, expected),
+            Some(actual) => match bytes_difference(actual, expected) {
+                // No two implementations of a codec compress to the same bytes.
+                Some(_) if name.contains(".log") && decode_alike(actual, expected) => {
+                    report.decoded += 1;
+                    None
+                }
+                other => other,
+            },
+            // Kafka creates this file with the log, and an empty one reads as none.
+            None if name == "leader-epoch-checkpoint" && expected.is_empty() => None,
             None => Some("is missing".to_owned()),
         };
         report.check(&format!("{stage}/{name}"), difference);
@@ -51,6 +61,42 @@ fn bytes_difference(actual: &[u8], expected: &[u8]) -> Option<String> {
         around(actual),
         around(expected)
     ))
+}
+
+/// Whether two log files differ only in how compressed records of v2 batches are compressed, and in what follows from
+/// that: the checksum, and the length of that batch.
+fn decode_alike(actual: &[u8], expected: &[u8]) -> bool {
+    let entries = |bytes| RecordSet::new(bytes).entries().collect::<Result<Vec<_>, _>>();
+    let (Ok(actual), Ok(expected)) = (entries(actual), entries(expected)) else { return false };
+    actual.len() == expected.len()
+        && actual.iter().zip(&expected).all(|pair| match pair {
+            (Entry::Batch(actual), Entry::Batch(expected)) => batches_alike(actual, expected),
+            (actual, expected) => actual.bytes() == expected.bytes(),
+        })
+}
+
+fn batches_alike(actual: &BatchView<'_>, expected: &BatchView<'_>) -> bool {
+    if actual.bytes() == expected.bytes() {
+        return true;
+    }
+    let header = |batch: &BatchView<'_>| {
+        let mut bytes = *batch.header().as_bytes();
+        bytes[8..12].fill(0);
+        bytes[17..21].fill(0);
+        bytes
+    };
+    let records = |batch: &BatchView<'_>| {
+        let mut bytes = Vec::new();
+        batch.decompress(DecompressLimit::default(), &mut bytes).map(|()| bytes)
+    };
+    let is_compressed = actual.codec().is_ok_and(Codec::is_compressed);
+    let is_sound = actual.check_crc().is_ok() && expected.check_crc().is_ok();
+    let (actual_records, expected_records) = (records(actual), records(expected));
+    is_compressed
+        && is_sound
+        && header(actual) == header(expected)
+        && actual_records.is_ok()
+        && actual_records == expected_records
 }
 
 /// Compares two tables value by value, each difference with its path.

@@ -5,6 +5,7 @@
 //! `*.state.json` tables, one per stage, and tables of reads and look-ups. [`replay`] runs the steps against
 //! `highwater-log` and lists every difference.
 
+mod clean;
 mod compare;
 mod scenario;
 mod tables;
@@ -22,6 +23,8 @@ use world::World;
 pub struct Report {
     /// Things compared: files, state tables, rows of other tables, results of steps.
     pub checks: usize,
+    /// Log files among them whose bytes differ, but not what they decode to: batches that were compressed again.
+    pub decoded: usize,
     /// What differs, each with its place.
     pub differences: Vec<String>,
     /// Why the scenario cannot be replayed, if it cannot.

@@ -1,10 +1,11 @@
 //! The recorded side: settings, steps, and which stages are compared when.
 
+use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
 
 use highwater_log::{AppendOrigin, CheckedLogConfig, LogConfig};
-use highwater_records::TimestampType;
+use highwater_records::{RecordSet, TimestampType};
 use serde_json::Value;
 
 /// A folder with a scenario.
@@ -64,7 +65,7 @@ impl Step {
 }
 
 /// Steps that [`World`](super::world::World) knows.
-const KNOWN_OPS: [&str; 10] = [
+const KNOWN_OPS: [&str; 12] = [
     "append_as_leader",
     "append_as_follower",
     "update_high_watermark",
@@ -74,6 +75,8 @@ const KNOWN_OPS: [&str; 10] = [
     "delete_old_segments",
     "assign_epoch",
     "reopen",
+    "clean",
+    "append_as_leader_with_record_version",
     "close",
 ];
 
@@ -106,6 +109,34 @@ impl Scenario {
         self.foreign_settings.first().map(|setting| format!("unsupported setting {setting:?}"))
     }
 
+    /// The log files of a recorded stage, by base offset.
+    pub(super) fn recorded_logs(&self, stage: &str) -> Result<BTreeMap<u64, Vec<u8>>, String> {
+        let mut found = BTreeMap::new();
+        let dir = self.dir.join(stage);
+        for entry in fs::read_dir(&dir).map_err(|error| format!("{}: {error}", dir.display()))? {
+            let path = entry.map_err(|error| error.to_string())?.path();
+            let base = path.file_name().and_then(|name| name.to_str()?.strip_suffix(".log")?.parse().ok());
+            if let Some(base) = base {
+                found.insert(base, fs::read(&path).map_err(|error| format!("{}: {error}", path.display()))?);
+            }
+        }
+        Ok(found)
+    }
+
+    /// The entries of a recorded stage from offset `first` up to `last`, as they are in its log files.
+    pub(super) fn recorded_entries(&self, stage: &str, first: i64, last: i64) -> Result<Vec<u8>, String> {
+        let mut found = Vec::new();
+        for bytes in self.recorded_logs(stage)?.values() {
+            for entry in RecordSet::new(bytes) {
+                let entry = entry.map_err(|error| format!("{stage}: {error}"))?;
+                if (first..=last).contains(&entry.last_offset()) {
+                    found.extend_from_slice(entry.bytes());
+                }
+            }
+        }
+        Ok(found)
+    }
+
     pub(super) fn start_time_ms(&self) -> i64 {
         self.start_time_ms
     }
@@ -135,6 +166,15 @@ impl Scenario {
         }
     }
 
+    /// The stage that the `passes`th pass of cleaning leaves, or that before the first.
+    pub(super) fn stage_of_pass(&self, passes: usize) -> Result<Option<String>, String> {
+        let prefix = format!("{passes}-");
+        let mut names = fs::read_dir(&self.dir)
+            .map_err(|error| format!("{}: {error}", self.dir.display()))?
+            .filter_map(|entry| entry.ok()?.file_name().into_string().ok());
+        Ok(names.find(|name| name.starts_with(&prefix) && !name.contains(".state")))
+    }
+
     /// The stages to compare after the last step.
     pub(super) fn final_stages(&self) -> &'static [&'static str] {
         match self.has("2-after-start-5") {
@@ -161,6 +201,10 @@ fn read_config(json: &Value) -> Result<(CheckedLogConfig, Vec<String>), String> 
             "preallocate" => config.preallocate = value.as_bool().unwrap_or(false),
             "message.timestamp.type" if value == "LogAppendTime" => {
                 config.timestamp_type = TimestampType::LogAppendTime;
+            }
+            "cleanup.policy" | "delete.retention.ms" => {
+                let text = value.as_str().map_or_else(|| value.to_string(), str::to_owned);
+                config.set(name, &text).map_err(|error| error.to_string())?;
             }
             other => foreign.push(other.to_owned()),
         }

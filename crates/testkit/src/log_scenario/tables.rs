@@ -66,7 +66,7 @@ pub(super) fn check_timestamps(report: &mut Report, name: &str, log: &Log, table
                 "timestamp": row["timestamp"],
                 "found_timestamp": found.timestamp.value(),
                 "found_offset": found.offset.value(),
-                "leader_epoch": found.leader_epoch.map_or(-1, |epoch| i64::from(epoch.value())),
+                "leader_epoch": found.leader_epoch.map(LeaderEpoch::value),
             }),
             None => json!({"timestamp": row["timestamp"], "found_offset": null}),
         };

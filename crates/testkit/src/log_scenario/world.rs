@@ -5,10 +5,12 @@ use std::path::Path;
 
 use highwater_log::json::state_json;
 use highwater_log::{AppendError, AppendInfo, AppendSet, Log, OpenOptions, RealDisk};
+use highwater_records::RecordSet;
 use highwater_types::{LeaderEpoch, Offset, TimestampMs};
 use tempfile::TempDir;
 
 use super::Report;
+use super::clean::CleanSteps;
 use super::compare::{compare_files, compare_json};
 use super::scenario::{Scenario, Step};
 use super::tables::{check_epochs, check_reads, check_timestamps, rows};
@@ -20,6 +22,7 @@ pub(super) struct World {
     log: Log,
     now: TimestampMs,
     appends: usize,
+    cleaning: CleanSteps,
     report: Report,
 }
 
@@ -28,7 +31,7 @@ impl World {
         let now = TimestampMs(scenario.start_time_ms());
         let dir = TempDir::new().map_err(text)?;
         let log = open(&scenario, dir.path(), OpenOptions::unclean(now))?;
-        Ok(Self { scenario, dir, log, now, appends: 0, report: Report::default() })
+        Ok(Self { scenario, dir, log, now, appends: 0, cleaning: CleanSteps::default(), report: Report::default() })
     }
 
     pub(super) fn into_report(self) -> Report {
@@ -37,6 +40,7 @@ impl World {
 
     pub(super) fn run(&mut self) -> Result<(), String> {
         let mut truncated = None;
+        self.start_from_recorded()?;
         for index in 0..self.scenario.steps.len() {
             self.compare_stages(self.scenario.stages_before(index))?;
             let step = self.scenario.steps[index].clone();
@@ -59,6 +63,8 @@ impl World {
         match step.op.as_str() {
             "append_as_leader" => self.append_as_leader(step),
             "append_as_follower" => self.append_as_follower(step),
+            "append_as_leader_with_record_version" => self.append_old_format(step),
+            "clean" => self.clean(step),
             "update_high_watermark" => {
                 self.log.advance_high_watermark(offset(step)?);
                 Ok(())
@@ -85,6 +91,7 @@ impl World {
 
     fn append_as_leader(&mut self, step: &Step) -> Result<(), String> {
         let mut bytes = step.bytes()?;
+        self.roll_by_hand(step)?;
         let base_before = self.active_base()?;
         let origin = step.origin().ok_or("an append of unknown origin")?;
         let mut sets = [AppendSet::new(&mut bytes, origin)];
@@ -143,6 +150,66 @@ impl World {
             self.log.complete_flush(done);
         }
         Ok(())
+    }
+
+    /// A scenario without appends begins with the recorded files of its first stage, which are written again: a log that
+    /// has been opened differs from one that has not been closed.
+    fn start_from_recorded(&mut self) -> Result<(), String> {
+        let has_appends = self.scenario.steps.iter().any(|step| step.op.starts_with("append"));
+        if has_appends || !self.scenario.has("0-before") {
+            return Ok(());
+        }
+        for (base, bytes) in self.scenario.recorded_logs("0-before")? {
+            if base > 0 {
+                self.log.roll(self.now).map_err(text)?;
+            }
+            for entry in RecordSet::new(&bytes) {
+                self.log.append_as_follower(entry.map_err(text)?.bytes(), None, self.now).map_err(text)?;
+            }
+            self.run_due_flush()?;
+        }
+        Ok(())
+    }
+
+    /// A scenario with cleaning ends with a segment that was begun by hand.
+    fn roll_by_hand(&mut self, step: &Step) -> Result<(), String> {
+        let first = step.int("first_offset").unwrap_or(-1);
+        let is_last = self
+            .scenario
+            .steps
+            .iter()
+            .rfind(|step| step.op == "append_as_leader")
+            .is_some_and(|last| last.int("first_offset") == Some(first));
+        if is_last && self.scenario.has(&format!("0-before/{first:020}.log")) {
+            self.log.roll(self.now).map_err(text)?;
+        }
+        Ok(())
+    }
+
+    /// Leaders have not stored v0 and v1 since 4.0. What one stored is taken over as from a leader of before.
+    fn append_old_format(&mut self, step: &Step) -> Result<(), String> {
+        let last = step.int("last_offset").ok_or("an append without a last offset")?;
+        let bytes = self.scenario.recorded_entries("1-live", self.log.log_end().to_wire(), last)?;
+        let appended = self.log.append_as_follower(&bytes, None, self.now).map_err(text)?;
+        self.run_due_flush()?;
+        let last = appended.map(|info| info.last_offset.to_wire());
+        self.report.check_equal(&format!("append {}", self.appends), &last, &step.int("last_offset"));
+        self.appends += 1;
+        Ok(())
+    }
+
+    /// One pass of cleaning, over everything: each recorded pass was told that nothing had been cleaned before.
+    fn clean(&mut self, step: &Step) -> Result<(), String> {
+        if self.cleaning.passes() == 0
+            && let Some(stage) = self.scenario.stage_of_pass(0)?
+        {
+            self.compare_stage(&stage)?;
+        }
+        self.cleaning.run(&mut self.log, step, self.now, &mut self.report)?;
+        match self.scenario.stage_of_pass(self.cleaning.passes())? {
+            Some(stage) => self.compare_stage(&stage),
+            None => Ok(()),
+        }
     }
 
     fn compare_stages(&mut self, names: &[&str]) -> Result<(), String> {
