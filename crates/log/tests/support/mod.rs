@@ -130,6 +130,7 @@ pub(crate) fn for_seeds(test: &str, range: std::ops::Range<u64>, body: impl Fn(u
 }
 
 /// SplitMix64: small, and the same on every machine.
+#[derive(Debug)]
 pub(crate) struct Random(pub(crate) u64);
 
 impl Random {
