@@ -105,17 +105,22 @@ impl Loader {
     fn recover(&mut self, incomplete: &[usize]) -> Result<(), LogError> {
         let above = self.segments.partition_point(|segment| segment.base() <= self.options.recovery_point);
         let first = if self.options.clean { self.segments.len() } else { above.saturating_sub(1) };
-        let mut index = first;
-        // The last first: one that has to be split moves those behind it.
-        for &earlier in incomplete.iter().rev().filter(|&&earlier| earlier < first) {
-            let count = self.segments.len();
-            self.recover_segment(earlier)?;
+        // How many segments have come from splitting earlier ones. In order, as each leaves the next a snapshot.
+        let mut added = 0;
+        for &earlier in incomplete.iter().filter(|&&earlier| earlier < first) {
+            let (at, count) = (earlier + added, self.segments.len());
+            if count <= at {
+                break;
+            }
+            self.recover_segment(at)?;
+            let parts = self.segments.len().saturating_sub(count);
             // The parts of one that was split have no transaction index yet.
-            for part in earlier + 1..(earlier + 1 + self.segments.len()).saturating_sub(count) {
+            for part in at + 1..=at + parts {
                 self.recover_segment(part)?;
             }
-            index = (index + self.segments.len()).saturating_sub(count);
+            added += parts;
         }
+        let mut index = first + added;
         while index < self.segments.len() {
             let lost_bytes = self.recover_segment(index)?;
             index += 1;
