@@ -3,6 +3,7 @@
 #![expect(clippy::unwrap_used, reason = "a test ends where something unexpected happens")]
 
 mod dev;
+mod log_compact;
 mod log_dump;
 mod log_load;
 mod log_verify;
