@@ -28,6 +28,19 @@ fn embedded_log() {
 }
 
 #[test]
+fn compaction() {
+    let said = run("compaction");
+    for line in [
+        "kept 10 of 1001 records",
+        "  setting-3 = (deleted)",
+        "  setting-9 = value 999",
+        "a day later: 9 records, setting-3 is gone",
+    ] {
+        assert!(said.lines().any(|said| said == line), "{line:?} is not in\n{said}");
+    }
+}
+
+#[test]
 fn read_kafka_directory() {
     let said = run("read_kafka_directory");
     for line in [
