@@ -12,8 +12,8 @@ impl Log {
     /// A reader of committed transactions leaves their records out. The list may name more than the slice needs:
     /// where it ends is looked up in the offset index, which knows only some batches. Ordered by abort marker.
     ///
-    /// Reads the transaction indexes from the slice's segment on, until one rules out that others follow; segments
-    /// without an aborted transaction cost nothing. Allocates only for what it finds.
+    /// Reads the transaction indexes from the slice's segment on, until one rules out that others follow. Where no
+    /// segment has an aborted transaction, nothing is read. Allocates only for what it finds.
     ///
     /// # Errors
     ///
@@ -28,6 +28,9 @@ impl Log {
         let segment = self.segments.get(index);
         if segment.base() != slice.segment_base {
             return Err(LogError::OutOfRange { requested: start, start: self.log_start, end: self.log_end });
+        }
+        if self.segments.from(index).iter().all(|segment| segment.txn_index().file().is_none()) {
+            return Ok(Vec::new());
         }
         let indexed = segment.offset_index().offset_behind(slice.position + u64::from(slice.length))?;
         let upper = indexed.or(self.segments.next_base(index)).unwrap_or(self.log_end);
