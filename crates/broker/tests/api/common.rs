@@ -68,7 +68,13 @@ impl TestBroker {
 
     /// Shuts the broker down and starts it again on the same data.
     pub(crate) fn restart(&mut self) {
+        self.restart_after(|| ());
+    }
+
+    /// Shuts the broker down, does something with its data, and starts it again.
+    pub(crate) fn restart_after(&mut self, meanwhile: impl FnOnce()) {
         self.broker.take().unwrap().shutdown();
+        meanwhile();
         self.broker = Some(Broker::start(&BrokerConfig::new(self.properties.clone()).unwrap()).unwrap());
     }
 }

@@ -16,3 +16,4 @@ mod producers;
 mod record_validation;
 mod replay;
 mod restart;
+mod transactions;

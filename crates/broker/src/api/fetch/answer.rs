@@ -4,9 +4,11 @@ use std::io;
 use std::os::fd::BorrowedFd;
 use std::sync::Arc;
 
-use highwater_log::FileHandle;
+use highwater_log::{AbortedTxn, FileHandle};
 use highwater_wire::frame::encode_response;
-use highwater_wire::messages::fetch_response::{EpochEndOffset, FetchResponse, FetchableTopicResponse, PartitionData};
+use highwater_wire::messages::fetch_response::{
+    AbortedTransaction, EpochEndOffset, FetchResponse, FetchableTopicResponse, PartitionData,
+};
 use highwater_wire::{Array, Records};
 
 use super::ParkedFetch;
@@ -41,7 +43,7 @@ pub(super) fn send(cx: &Cx<'_>, fetch: ParkedFetch, reads: Reads, out: &mut Out)
     let external = encode_response(out.buf(), to.key, to.version, to.correlation_id, &response)?;
     // Whatever has records is told, so the slices and their places match.
     let slices = reads.partitions.into_iter().filter_map(|read| match read {
-        PartitionRead::Records(slice) if slice.length > 0 => {
+        PartitionRead::Records { slice, .. } if slice.length > 0 => {
             slice.file.map(|file| (file, slice.position, slice.length))
         }
         _ => None,
@@ -57,7 +59,7 @@ fn partition(index: i32, read: &PartitionRead, limits: &Limits) -> PartitionData
         partition_index: index,
         // Empty, never null: librdkafka takes null for a broken message set.
         records: Records::Bytes(&[]),
-        // Null tells that the client did not ask for committed records only; there are no transactions to abort yet.
+        // Null tells that the client did not ask for committed records only.
         aborted_transactions: limits.committed_only.then(Array::new),
         ..PartitionData::default()
     };
@@ -74,10 +76,19 @@ fn partition(index: i32, read: &PartitionRead, limits: &Limits) -> PartitionData
                 EpochEndOffset { epoch: epoch.to_wire(), end_offset: end.to_wire(), ..EpochEndOffset::default() };
             PartitionData { diverging_epoch, ..bounded(data, *ends) }
         }
-        PartitionRead::Records(slice) => {
+        PartitionRead::Records { slice, aborted } => {
             let records = if slice.length > 0 { Records::External(slice.length) } else { Records::Bytes(&[]) };
-            PartitionData { records, ..bounded(data, Ends::of(slice)) }
+            let aborted_transactions = limits.committed_only.then(|| aborted.iter().map(aborted_transaction).collect());
+            PartitionData { records, aborted_transactions, ..bounded(data, Ends::of(slice)) }
         }
+    }
+}
+
+fn aborted_transaction(txn: &AbortedTxn) -> AbortedTransaction<'static> {
+    AbortedTransaction {
+        producer_id: txn.producer.to_wire(),
+        first_offset: txn.first.to_wire(),
+        ..AbortedTransaction::default()
     }
 }
 

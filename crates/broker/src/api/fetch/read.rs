@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use highwater_log::{ReadBound, ReadSlice};
+use highwater_log::{AbortedTxn, ReadBound, ReadSlice};
 use highwater_types::{ErrorCode, LeaderEpoch, Offset};
 use highwater_wire::messages::FetchRequest;
 
@@ -28,7 +28,11 @@ pub(super) enum PartitionRead {
         end: Offset,
         ends: Ends,
     },
-    Records(ReadSlice),
+    Records {
+        slice: ReadSlice,
+        /// What a reader of committed records has to leave out; empty for others.
+        aborted: Vec<AbortedTxn>,
+    },
 }
 
 /// The offsets that bound a partition.
@@ -45,7 +49,7 @@ impl PartitionRead {
         match self {
             Self::Failed(_) => Report { high_watermark: -1, log_start: -1, has_error: true, ..Report::default() },
             Self::Diverged { ends, .. } => Report { has_news: true, ..ends.report() },
-            Self::Records(slice) => Report { has_records: slice.length > 0, ..Ends::of(slice).report() },
+            Self::Records { slice, .. } => Report { has_records: slice.length > 0, ..Ends::of(slice).report() },
         }
     }
 }
@@ -113,7 +117,7 @@ impl Reads {
                 })
             });
             match &read {
-                PartitionRead::Records(slice) => reads.bytes += u64::from(slice.length),
+                PartitionRead::Records { slice, .. } => reads.bytes += u64::from(slice.length),
                 PartitionRead::Failed(_) | PartitionRead::Diverged { .. } => reads.at_once = true,
             }
             reads.partitions.push(read);
@@ -156,7 +160,100 @@ fn read(
         slice.file = None;
         slice.length = 0;
     }
-    Ok(PartitionRead::Records(slice))
+    let aborted = match bound {
+        ReadBound::LastStable => locked.with_log(|log| log.aborted_transactions(offset, &slice)),
+        ReadBound::HighWatermark | ReadBound::LogEnd => Ok(Vec::new()),
+    };
+    Ok(PartitionRead::Records { slice, aborted: aborted.map_err(|error| error.to_code())? })
 }
 
 const READ_COMMITTED: i8 = 1;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::path::Path;
+
+    use highwater_log::{AppendOrigin, AppendSet, CheckedLogConfig, DirOptions, LogDir, MemDisk, OpenedDir};
+    use highwater_records::{BatchBuilder, BatchOptions, EndTxnMarker, ProducerStamp};
+    use highwater_replication::leader::{Leader, LeaderConfig, LeaderSetup, Ticks};
+    use highwater_types::{
+        DirectoryId, NodeId, PartitionEpoch, PartitionIndex, TimestampMs, TopicName, TopicPartition, Uuid,
+    };
+
+    use super::super::want::TopicKey;
+    use crate::partition::Directory;
+
+    const NOW: TimestampMs = TimestampMs(1_700_000_000_000);
+
+    /// The only replica of a partition, on a disk in memory.
+    fn partition() -> Arc<Partition> {
+        let options = DirOptions { recovery_threads: 1, now: NOW };
+        let config = |_: &TopicPartition| CheckedLogConfig::default();
+        let opened = LogDir::open(MemDisk::new().shared(), Path::new("/logs"), options, &config);
+        let OpenedDir { dir, .. } = opened.unwrap();
+        let name = TopicPartition::new(TopicName::new("t").unwrap(), PartitionIndex::new(0));
+        let log = dir.create_log(&name, None, CheckedLogConfig::default(), NOW).unwrap();
+        let (events, _) = crossbeam_channel::bounded(1);
+        let directory = Arc::new(Directory::new(dir, DirectoryId(Uuid::METADATA_TOPIC), 1, events));
+        let node = NodeId::new(1);
+        let setup = LeaderSetup {
+            node,
+            leader_epoch: LeaderEpoch::new(0),
+            partition_epoch: PartitionEpoch::new(0),
+            replicas: vec![node],
+            isr: vec![node],
+            log_end: Offset::ZERO,
+            high_watermark: Offset::ZERO,
+            config: LeaderConfig::default(),
+        };
+        let leader = Leader::new(setup, Ticks(0));
+        Arc::new(Partition::new(name, directory, log, leader, NOW))
+    }
+
+    fn append(partition: &Partition, mut bytes: Vec<u8>, origin: AppendOrigin) {
+        let mut sets = [AppendSet::new(&mut bytes, origin)];
+        partition.lock().unwrap().append(&mut sets, NOW).unwrap();
+        sets[0].take_result().unwrap();
+    }
+
+    fn batch(producer: ProducerStamp, transactional: bool) -> Vec<u8> {
+        let mut builder = BatchBuilder::new(BatchOptions { producer, transactional, ..BatchOptions::default() });
+        builder.append(NOW.value(), None, Some(b"value"), &[]).unwrap();
+        builder.finish().unwrap()
+    }
+
+    fn fetch(partition: &Arc<Partition>, offset: i64, committed_only: bool) -> (Reads, Limits) {
+        let limits = Limits { min_bytes: 1, max_bytes: 1 << 20, committed_only };
+        let want = Want { offset, max_bytes: 1 << 20, current_leader_epoch: -1, last_fetched_epoch: -1 };
+        let key = PartitionKey { topic: TopicKey::Name("t".into()), index: 0 };
+        (Reads::collect(&[(key, want)], &[Ok(Arc::clone(partition))], &limits), limits)
+    }
+
+    /// Bytes found, the aborted transactions by producer and first offset, and whether they end the wait.
+    fn found(partition: &Arc<Partition>, offset: i64, committed_only: bool) -> (u32, Vec<(i64, i64)>, bool) {
+        let (reads, limits) = fetch(partition, offset, committed_only);
+        let [PartitionRead::Records { slice, aborted }] = &reads.partitions[..] else { panic!("records") };
+        let aborted = aborted.iter().map(|txn| (txn.producer.to_wire(), txn.first.to_wire()));
+        (slice.length, aborted.collect(), reads.is_enough(&limits))
+    }
+
+    #[test]
+    fn a_fetch_of_committed_records_waits_until_the_transaction_has_ended() {
+        let partition = partition();
+        let transactional = batch(ProducerStamp { producer_id: 7, producer_epoch: 0, base_sequence: 0 }, true);
+        let plain = batch(ProducerStamp::NONE, false);
+        let size = u32::try_from(transactional.len()).unwrap();
+        append(&partition, transactional, AppendOrigin::Client);
+        append(&partition, plain.clone(), AppendOrigin::Client);
+        let both = size + u32::try_from(plain.len()).unwrap();
+        assert_eq!(found(&partition, 0, false), (both, vec![], true));
+        assert_eq!(found(&partition, 0, true), (0, vec![], false));
+        let marker = EndTxnMarker { committed: false, coordinator_epoch: 0 }.to_batch(7, 0, NOW.value());
+        let all = both + u32::try_from(marker.len()).unwrap();
+        append(&partition, marker, AppendOrigin::Coordinator);
+        assert_eq!(found(&partition, 0, true), (all, vec![(7, 0)], true));
+        assert_eq!(found(&partition, 0, false), (all, vec![], true), "others do not ask what was aborted");
+        assert_eq!(found(&partition, 3, true), (0, vec![], false));
+    }
+}
