@@ -5,13 +5,14 @@
 
 use std::path::Path;
 
-use highwater_types::{LeaderEpoch, Offset, TimestampMs};
+use highwater_types::{LeaderEpoch, Offset, ProducerId, TimestampMs};
 
 use crate::config::LogConfig;
 use crate::disk::{Disk, MemDisk};
 use crate::epoch_cache::EpochCache;
+use crate::error::LogError;
 use crate::files::{MetaProperties, format_offsets, parse_offsets};
-use crate::index::{IndexPlace, OffsetIndex, TimeIndex};
+use crate::index::{AbortedTxn, IndexPlace, OffsetIndex, TimeIndex, TxnIndex};
 use crate::log::{AppendOrigin, AppendSet, Log, OpenOptions, ReadBound, TimestampQuery};
 use crate::producer::{format_snapshot, parse_snapshot};
 
@@ -49,6 +50,44 @@ pub fn fuzz_time_index(bytes: &[u8]) {
     let _ = index.append(NOW, Offset::new(7_000), false);
     index.truncate_to(Offset::new(300)).expect("memory can be read");
     index.file().trim().expect("memory can be written");
+}
+
+/// A transaction index is refused as corrupt, or finds what reading all of it finds, and takes entries behind its last.
+pub fn fuzz_txn_index(bytes: &[u8]) {
+    let disk = MemDisk::new();
+    let (path, base) = (Path::new("/index"), Offset::new(100));
+    disk.write(path, bytes);
+    let mut index = match TxnIndex::open(&disk, path.to_owned(), base) {
+        Ok(index) => index,
+        Err(LogError::Corrupt { position, .. }) => {
+            assert!(position < bytes.len() as u64, "the damage is in the file");
+            return;
+        }
+        Err(other) => panic!("memory can be read: {other}"),
+    };
+    let entries = index.entries().expect("it has been read before");
+    assert!(entries.is_sorted_by(|a, b| a.last < b.last), "markers increase");
+    let offsets = [0, 100, 101, 5_000, i64::MAX as u64].map(Offset::new);
+    for (start, upper) in offsets.iter().flat_map(|&start| offsets.iter().map(move |&upper| (start, upper))) {
+        let mut found = Vec::new();
+        index.collect(start, upper, &mut found).expect("it has been read before");
+        // An entry that ends the search hides what lies behind it, if its markers are at or above the start.
+        let from = entries.partition_point(|txn| txn.last < start);
+        let end = entries[from..].iter().position(|txn| upper <= txn.last_stable);
+        let read = &entries[from..end.map_or(entries.len(), |end| from + end + 1)];
+        assert!(found.iter().eq(read.iter().filter(|txn| txn.first < upper)), "{start}..{upper}");
+    }
+    let last = entries.last().map_or(base, |txn| txn.last);
+    let Some(next) = last.checked_plus(1) else { return };
+    let txn = AbortedTxn { producer: ProducerId::new(1), first: base, last: next, last_stable: next };
+    index.append(&disk, path, txn).expect("a marker behind all others");
+    index.append(&disk, path, txn).expect_err("the same again");
+    let reopened = TxnIndex::open(&disk, path.to_owned(), base).expect("what was written can be read");
+    assert_eq!(reopened.entries().expect("it has been read before").len(), entries.len() + 1);
+    index.truncate_to(Offset::new(300)).expect("memory can be cut");
+    let kept = index.entries().expect("it has been read before");
+    assert!(kept.iter().all(|txn| txn.last < Offset::new(300)), "nothing above is left");
+    assert!(entries.starts_with(&kept) || kept.len() == entries.len() + 1, "a prefix is kept");
 }
 
 /// An offset checkpoint is refused, or written as it was read.
@@ -113,6 +152,9 @@ pub fn fuzz_segment_recovery(bytes: &[u8]) {
         disk.write(&dir.join("00000000000000000007.snapshot"), third);
         disk.write(&dir.join("leader-epoch-checkpoint"), third);
     }
+    if flags & 32 != 0 {
+        disk.write(&dir.join("00000000000000000000.txnindex"), second);
+    }
     let options = OpenOptions {
         clean: flags & 1 != 0,
         recovery_point: Offset::new(recovery_point.into()),
@@ -139,6 +181,7 @@ fn read_everything(log: &Log) {
     while next < log.log_end() {
         let Ok(slice) = log.read(next, 1_000, true, ReadBound::LogEnd) else { break };
         let Ok(bytes) = slice.read_to_vec() else { break };
+        log.aborted_transactions(next, &slice).expect("a damaged transaction index has been rebuilt");
         let entries = highwater_records::RecordSet::new(&bytes).entries();
         let ends = entries.map_while(Result::ok).filter_map(|entry| Offset::from_wire(entry.next_offset()));
         match ends.max().filter(|&end| next < end) {
@@ -152,7 +195,7 @@ fn read_everything(log: &Log) {
     }
 }
 
-fn use_log(log: &mut Log) -> Result<(), crate::error::LogError> {
+fn use_log(log: &mut Log) -> Result<(), LogError> {
     let mut builder = highwater_records::BatchBuilder::new(highwater_records::BatchOptions::default());
     builder.append(NOW.value(), None, Some(b"v"), &[]).expect("a small record");
     let mut batch = builder.finish().expect("a batch with a record");
@@ -198,6 +241,7 @@ mod tests {
         fn no_target_fails(bytes in proptest::collection::vec(any::<u8>(), 0..200)) {
             fuzz_offset_index(&bytes);
             fuzz_time_index(&bytes);
+            fuzz_txn_index(&bytes);
             fuzz_checkpoint(&bytes);
             fuzz_epoch_checkpoint(&bytes);
             fuzz_producer_snapshot(&bytes);
@@ -214,6 +258,24 @@ mod tests {
         fn snapshots_of_any_entries_round_trip(count in 0u8..4, body in proptest::collection::vec(any::<u8>(), 184)) {
             let bytes = [&[0, 1, 0, 0, 0, 0, 0, 0, 0, count], &body[..usize::from(count) * 46]].concat();
             fuzz_producer_snapshot(&bytes);
+        }
+
+        #[test]
+        fn transaction_indexes_of_any_entries_are_searched(
+            fields in proptest::collection::vec((0u64..9, 0u64..40, 1u64..30, 0u64..60), 0..200),
+            fragment in 0usize..40,
+        ) {
+            let mut last = 99;
+            let mut bytes = Vec::new();
+            for (producer, before, step, stable) in fields {
+                last += step;
+                bytes.extend_from_slice(&[0, 0]);
+                for field in [producer, last.saturating_sub(before), last, last.saturating_sub(stable)] {
+                    bytes.extend_from_slice(&field.to_be_bytes());
+                }
+            }
+            bytes.extend(vec![7; fragment]);
+            fuzz_txn_index(&bytes);
         }
 
         #[test]

@@ -36,6 +36,7 @@ replay! {
     fuzz_validate => records::fuzz_validate;
     fuzz_offset_index => log::fuzz_offset_index;
     fuzz_time_index => log::fuzz_time_index;
+    fuzz_txn_index => log::fuzz_txn_index;
     fuzz_checkpoint => log::fuzz_checkpoint;
     fuzz_producer_snapshot => log::fuzz_producer_snapshot;
     fuzz_epoch_checkpoint => log::fuzz_epoch_checkpoint;

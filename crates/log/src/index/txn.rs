@@ -101,10 +101,13 @@ impl TxnIndex {
     /// `upper`. Returns whether no later segment can have more of them.
     pub(crate) fn collect(&self, start: Offset, upper: Offset, found: &mut Vec<AbortedTxn>) -> Result<bool, LogError> {
         let Some(file) = &self.0 else { return Ok(false) };
-        // What is skipped has its marker below `start`. Were it to end the search, nothing behind it would be found.
         for entry in file.entries_from(file.near(start)?) {
             let (_, txn) = entry?;
-            if start <= txn.last && txn.first < upper {
+            if txn.last < start {
+                // Most of these are not even read, so none of them may end the search.
+                continue;
+            }
+            if txn.first < upper {
                 found.push(txn);
             }
             if upper <= txn.last_stable {
