@@ -327,7 +327,7 @@ fn truncation_takes_markers_back() {
     assert_eq!(log.last_stable(), offset(0));
     mark(&mut log, &marker(1, 0, false, 0)).unwrap();
     assert_eq!(indexed(&log), [(0, vec![aborted(2, 1, 3, 0), aborted(1, 0, 4, 5)])]);
-    log.truncate_fully_and_start_at(offset(50), None, NOW).unwrap();
+    log.truncate_fully_and_start_at(offset(50), Some(offset(0)), NOW).unwrap();
     assert_eq!(indexed(&log), [(50, vec![])]);
     assert_eq!(log.last_stable(), offset(50));
 }
