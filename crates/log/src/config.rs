@@ -48,8 +48,9 @@ pub struct LogConfig {
     /// than the batch's. [`Depth::Full`] (`full`) decompresses every batch and checks each record, as Apache Kafka
     /// does.
     pub record_validation: Depth,
-    /// `flush.messages`: records after which the log is synced, at the end of the append call that reaches the number
-    /// and before it returns; `None`, the default, leaves it to rolls, to the operating system and to replication.
+    /// `flush.messages`: fewer than so many records are acknowledged without having been synced, so that 1 stands for
+    /// flush before acknowledgement; see [`Log::settled_to`](crate::Log::settled_to). `None`, the default, leaves syncing
+    /// to rolls, to the operating system and to replication.
     pub flush_messages: Option<u64>,
     /// `flush.ms`, for the owner of the log, who keeps the time; the log itself does nothing with it. Default
     /// `None`.

@@ -22,6 +22,7 @@ mod producer;
 mod reader;
 mod segment;
 mod settings;
+mod shared;
 mod verify;
 
 pub use clean::{
@@ -42,6 +43,7 @@ pub use log::{
     OpenOptions, ReadBound, ReadSlice, SegmentState, TimestampAnswer, TimestampQuery,
 };
 pub use producer::{ProducerSummary, SequenceRange};
-pub use reader::{LogReader, ReadError};
+pub use reader::{LogReader, LogSource, ReadError};
 pub use settings::SettingError;
+pub use shared::SharedLog;
 pub use verify::{Finding, Severity, Verification, VerifyOptions, verify_dir, verify_log};

@@ -1,11 +1,13 @@
 //! Reading a log in order, batch by batch.
 
+use std::path::Path;
+
 use highwater_records::{DecompressLimit, Entry, EntryHead, RecordError, RecordView};
 use highwater_types::Offset;
 
 use crate::error::LogError;
 use crate::index::AbortedTxn;
-use crate::log::{Log, ReadBound};
+use crate::log::{Log, ReadBound, ReadSlice};
 
 /// Reads a log from front to back, as a consumer does.
 ///
@@ -43,6 +45,40 @@ pub enum ReadError {
         /// What is wrong with it.
         source: RecordError,
     },
+}
+
+/// What a [`LogReader`] reads from: a [`Log`], or a [`SharedLog`](crate::SharedLog), which is locked for the search only.
+pub trait LogSource {
+    /// Finds what a reader gets, see [`Log::read`].
+    ///
+    /// # Errors
+    ///
+    /// As [`Log::read`].
+    fn read(&self, start: Offset, max_bytes: u32, min_one: bool, bound: ReadBound) -> Result<ReadSlice, LogError>;
+
+    /// The aborted transactions that have records in `slice`, see [`Log::aborted_transactions`].
+    ///
+    /// # Errors
+    ///
+    /// As [`Log::aborted_transactions`].
+    fn aborted_transactions(&self, start: Offset, slice: &ReadSlice) -> Result<Vec<AbortedTxn>, LogError>;
+
+    /// The log's directory, for messages.
+    fn path(&self) -> &Path;
+}
+
+impl LogSource for Log {
+    fn read(&self, start: Offset, max_bytes: u32, min_one: bool, bound: ReadBound) -> Result<ReadSlice, LogError> {
+        Log::read(self, start, max_bytes, min_one, bound)
+    }
+
+    fn aborted_transactions(&self, start: Offset, slice: &ReadSlice) -> Result<Vec<AbortedTxn>, LogError> {
+        Log::aborted_transactions(self, start, slice)
+    }
+
+    fn path(&self) -> &Path {
+        Log::path(self)
+    }
 }
 
 /// Bytes read at once, by default.
@@ -100,7 +136,7 @@ impl LogReader {
     /// - [`ReadError::Log`] with [`LogError::OutOfRange`] if the position has been deleted or truncated meanwhile;
     ///   [`seek`](Self::seek) to go on. Other errors of the log as in [`Log::read`].
     /// - [`ReadError::Records`] if stored bytes are no batch.
-    pub fn next_batch(&mut self, log: &Log) -> Result<Option<Entry<'_>>, ReadError> {
+    pub fn next_batch(&mut self, log: &impl LogSource) -> Result<Option<Entry<'_>>, ReadError> {
         let at = self.next;
         let undecodable = |source| ReadError::Records { offset: at, source };
         while let Some(size) = self.next_size(log)? {
@@ -130,7 +166,7 @@ impl LogReader {
     /// # Errors
     ///
     /// As [`next_batch`](Self::next_batch).
-    pub fn for_each(&mut self, log: &Log, mut visit: impl FnMut(&RecordView<'_>)) -> Result<u64, ReadError> {
+    pub fn for_each(&mut self, log: &impl LogSource, mut visit: impl FnMut(&RecordView<'_>)) -> Result<u64, ReadError> {
         let limit = self.decompress_limit;
         let mut count = 0;
         loop {
@@ -149,7 +185,7 @@ impl LogReader {
     }
 
     /// Size of the next whole entry in the buffer, which is filled if there is none; `None` at the bound.
-    fn next_size(&mut self, log: &Log) -> Result<Option<usize>, ReadError> {
+    fn next_size(&mut self, log: &impl LogSource) -> Result<Option<usize>, ReadError> {
         if let Some(size) = whole_entry(&self.buffer[self.taken..]) {
             return Ok(Some(size));
         }

@@ -65,16 +65,6 @@ fn a_failed_flush_task_poisons_the_log_it_came_from() {
     assert_poisoned(&mut log);
 }
 
-#[test]
-fn flush_before_acknowledge_fails_the_append_whose_sync_fails() {
-    let (disk, mut log) = new_log(LogConfig { flush_messages: Some(1), ..LogConfig::default() });
-    append(&mut log, &batch(1, 10)).unwrap();
-    assert_eq!(log.recovery_point(), offset(1));
-    disk.fail_after(DiskCall::Sync, 0);
-    append(&mut log, &batch(1, 10)).unwrap_err();
-    assert_poisoned(&mut log);
-}
-
 /// Whichever write or sync fails in a busy sequence, what was acknowledged as durable is there afterwards.
 #[test]
 fn at_every_point_of_failure_flushed_records_survive() {

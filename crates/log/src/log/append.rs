@@ -1,12 +1,14 @@
 //! Appending (storage format, section 10).
 
 use std::io::IoSlice;
+use std::path::Path;
 
 use highwater_types::{LeaderEpoch, Offset, TimestampMs};
 
 use super::Log;
 use super::append_set::{AppendInfo, AppendSet};
 use super::roll::Incoming;
+use crate::disk::FileHandle;
 use crate::entry::{EntryInfo, check_codec, check_crc, read_marker};
 use crate::error::{AppendError, LogError};
 use crate::producer::{ProducerCheck, Source};
@@ -19,8 +21,9 @@ impl Log {
     ///
     /// Each set gets its own [result](AppendSet::take_result); one that is refused leaves no trace and does not
     /// affect the others. What is accepted goes to the file in one `pwritev` for each 64 sets, and is readable on
-    /// return, but **not durable**: see [`flush_task`](Self::flush_task). Where the setting `flush_messages` is due,
-    /// everything is synced once, after the last set and before the return.
+    /// return, but **not durable**: see [`flush_task`](Self::flush_task). Nothing is synced here. Where `flush_messages`
+    /// asks for a sync first, [`settled_to`](Self::settled_to) stays behind until [`due_flush`](Self::due_flush) has
+    /// been run: acknowledge nothing above it.
     ///
     /// May roll the segment, which creates files, and syncs a small file with the first batch of a leader epoch.
     /// Otherwise allocates nothing for batches that are stored as they come.
@@ -34,37 +37,45 @@ impl Log {
         leader_epoch: LeaderEpoch,
         now: TimestampMs,
     ) -> Result<(), LogError> {
-        let appended = self.check_open().and_then(|()| {
-            let appended = self.append_sets(sets, leader_epoch, now);
-            self.health.watch(appended)
+        let appended = self.begin_append(sets, leader_epoch, now).and_then(|staged| {
+            let written = staged.write(sets);
+            self.finish_append(written)
         });
         if appended.is_err() {
-            for set in sets {
-                set.set_result(Err(AppendError::Log(LogError::Poisoned)));
-            }
+            AppendSet::refuse_all(sets);
         }
         appended
     }
 
-    fn append_sets(
+    /// Takes the sets into the state of the log, and says what is left to write.
+    pub(super) fn stage_sets(
         &mut self,
         sets: &mut [AppendSet<'_>],
         leader_epoch: LeaderEpoch,
         now: TimestampMs,
-    ) -> Result<(), LogError> {
+    ) -> Result<Pending, LogError> {
         self.cut_torn_tail()?;
-        let mut pending = Pending { first: 0, position: self.segments.active().size() };
+        let mut pending = self.nothing_pending(0);
         for index in 0..sets.len() {
             let (before, rest) = sets.split_at_mut(index);
             let set = &mut rest[0];
+            if set.is_refused() {
+                continue;
+            }
             let result = match self.stage(set, before, &mut pending, leader_epoch, now) {
                 Err(AppendError::Log(error)) => return Err(error),
                 other => other,
             };
             set.set_result(result);
         }
-        self.write_pending(sets, &mut pending)?;
-        self.flush_if_due()
+        if pending.first < sets.len() {
+            self.segments.active_mut().reserve(0, &self.place.config)?;
+        }
+        Ok(pending)
+    }
+
+    fn nothing_pending(&self, first: usize) -> Pending {
+        Pending { first, position: self.segments.active().size(), offset: self.log_end }
     }
 
     /// Takes one set into the state of the log; its bytes are written with those of its neighbours.
@@ -85,9 +96,11 @@ impl Log {
             return Err(AppendError::LargerThanSegment { size: incoming.bytes, limit });
         }
         if self.must_roll(&incoming, now)? {
-            self.write_pending(before, pending)?;
+            self.segments.active_mut().reserve(0, &self.place.config)?;
+            let active = self.segments.active();
+            pending.write(before, active.log(), active.path())?;
             self.roll_to(incoming.segment_base(self.log_end), now)?;
-            *pending = Pending { first: before.len(), position: self.segments.active().size() };
+            *pending = self.nothing_pending(before.len());
         }
         if let Some(duplicate) = self.check_producers(bytes, set.source())? {
             return Ok(duplicate);
@@ -139,7 +152,7 @@ impl Log {
         self.segments.active_mut().reserve(0, &self.place.config)?;
         let active = self.segments.active();
         active.log().write_all_at(bytes, position).map_err(LogError::io("append to", active.path()))?;
-        self.flush_if_due()?;
+        self.settle();
         let log_start = self.log_start;
         let append_time = TimestampMs::NONE;
         Ok(AppendInfo { base_offset, last_offset: incoming.last, append_time, log_start, duplicate: false })
@@ -199,39 +212,6 @@ impl Log {
         Ok(first.expect("an append has an entry"))
     }
 
-    /// Writes what has been staged in `sets` since the last write.
-    fn write_pending(&mut self, sets: &[AppendSet<'_>], pending: &mut Pending) -> Result<(), LogError> {
-        let mut staged = sets[pending.first..].iter().filter(|set| set.is_staged());
-        loop {
-            let mut slices: [IoSlice<'_>; SLICES_MAX] = std::array::from_fn(|_| IoSlice::new(&[]));
-            let (mut count, mut bytes) = (0, 0);
-            for (slice, set) in slices.iter_mut().zip(staged.by_ref()) {
-                *slice = IoSlice::new(set.prepared());
-                count += 1;
-                bytes += slice.len() as u64;
-            }
-            if count == 0 {
-                break;
-            }
-            self.segments.active_mut().reserve(0, &self.place.config)?;
-            let active = self.segments.active();
-            let written = active.log().write_all_vectored_at(&mut slices[..count], pending.position);
-            written.map_err(LogError::io("append to", active.path()))?;
-            pending.position += bytes;
-            if count < SLICES_MAX {
-                break;
-            }
-        }
-        pending.first = sets.len();
-        Ok(())
-    }
-
-    fn flush_if_due(&mut self) -> Result<(), LogError> {
-        let Some(messages) = self.place.config.flush_messages else { return Ok(()) };
-        let unflushed = self.synced_to.records_until(self.log_end).unwrap_or(0);
-        if unflushed < messages { Ok(()) } else { self.flush() }
-    }
-
     /// The entry to every change: the log is neither poisoned nor closed.
     pub(super) fn check_open(&self) -> Result<(), LogError> {
         self.health.check()?;
@@ -250,11 +230,40 @@ impl Log {
 }
 
 /// Which sets have been staged but not written.
-struct Pending {
+#[derive(Debug)]
+pub(super) struct Pending {
     /// Index of the first one.
     first: usize,
     /// Where in the active segment it belongs.
-    position: u64,
+    pub(super) position: u64,
+    /// Where the log ends without them.
+    pub(super) offset: Offset,
+}
+
+impl Pending {
+    /// Writes what has been staged in `sets` since the last write to the file of the active segment.
+    pub(super) fn write(&self, sets: &[AppendSet<'_>], file: &FileHandle, path: &Path) -> Result<(), LogError> {
+        let mut staged = sets[self.first..].iter().filter(|set| set.is_staged());
+        let mut position = self.position;
+        loop {
+            let mut slices: [IoSlice<'_>; SLICES_MAX] = std::array::from_fn(|_| IoSlice::new(&[]));
+            let (mut count, mut bytes) = (0, 0);
+            for (slice, set) in slices.iter_mut().zip(staged.by_ref()) {
+                *slice = IoSlice::new(set.prepared());
+                count += 1;
+                bytes += slice.len() as u64;
+            }
+            if count == 0 {
+                return Ok(());
+            }
+            let written = file.write_all_vectored_at(&mut slices[..count], position);
+            written.map_err(LogError::io("append to", path))?;
+            position += bytes;
+            if count < SLICES_MAX {
+                return Ok(());
+            }
+        }
+    }
 }
 
 /// Entries of bytes that have been checked, each with its own bytes.

@@ -27,6 +27,8 @@ pub struct AppendSet<'a> {
     transaction_version: u16,
     validated: Option<Validated>,
     is_staged: bool,
+    /// It broke a rule before it was offered to the log.
+    is_refused: bool,
     result: Option<Result<AppendInfo, AppendError>>,
 }
 
@@ -49,7 +51,15 @@ impl<'a> AppendSet<'a> {
     /// A record set to validate by the log's settings and to append. `bytes` is changed in place.
     #[must_use]
     pub fn new(bytes: &'a mut [u8], origin: AppendOrigin) -> Self {
-        Self { bytes, origin, transaction_version: 0, validated: None, is_staged: false, result: None }
+        Self {
+            bytes,
+            origin,
+            transaction_version: 0,
+            validated: None,
+            is_staged: false,
+            is_refused: false,
+            result: None,
+        }
     }
 
     /// A record set that [`validate`](highwater_records::validate::validate) has been run on, with the log's
@@ -82,6 +92,32 @@ impl<'a> AppendSet<'a> {
     /// Why it was not appended. [`LogError::Closed`] if it was not offered to a log, or its result taken already.
     pub fn take_result(&mut self) -> Result<AppendInfo, AppendError> {
         self.result.take().unwrap_or(Err(AppendError::Log(LogError::Closed)))
+    }
+
+    /// Validates the set ahead of the append, where the log need not be locked.
+    pub(crate) fn validate_ahead(&mut self, config: &CheckedLogConfig, now: TimestampMs) {
+        if self.validated.is_some() || self.origin == AppendOrigin::RaftLeader {
+            return;
+        }
+        match validate::validate(self.bytes, &config.leader_rules(self.origin), now) {
+            Ok(validated) => self.validated = Some(validated),
+            Err(error) => {
+                self.is_refused = true;
+                self.result = Some(Err(error.into()));
+            }
+        }
+    }
+
+    /// Whether the set broke a rule before it was offered to the log, so that it has its result.
+    pub(super) fn is_refused(&self) -> bool {
+        self.is_refused
+    }
+
+    /// Gives every set the result of an append that failed, whatever had been accepted before.
+    pub(crate) fn refuse_all(sets: &mut [Self]) {
+        for set in sets {
+            set.set_result(Err(AppendError::Log(LogError::Poisoned)));
+        }
     }
 
     pub(super) fn set_result(&mut self, result: Result<AppendInfo, AppendError>) {

@@ -52,7 +52,11 @@ impl FlushTask {
                 }
             }
             match &self.dir {
-                Some((disk, path)) => disk.sync_dir(path).map_err(LogError::io("sync", path)),
+                Some((disk, path)) => match disk.sync_dir(path) {
+                    // Renamed since, because the log was deleted.
+                    Err(e) if e.kind() == io::ErrorKind::NotFound => Ok(()),
+                    other => other.map_err(LogError::io("sync", path)),
+                },
                 None => Ok(()),
             }
         };
@@ -76,14 +80,36 @@ impl Log {
         Ok(())
     }
 
+    /// Everything below survives a crash of the machine.
+    #[must_use]
+    pub fn synced_to(&self) -> Offset {
+        self.synced_to
+    }
+
+    /// Everything below may be acknowledged to producers and shown to consumers.
+    ///
+    /// That is the whole log, unless `flush_messages` is set: then fewer than so many records are settled without
+    /// being synced, so that with 1 nothing is. What is above waits for [`due_flush`](Self::due_flush).
+    #[must_use]
+    pub fn settled_to(&self) -> Offset {
+        self.settled_to
+    }
+
     /// What to sync to make everything appended so far durable; `None` if it is.
     pub fn flush_task(&mut self) -> Option<FlushTask> {
         self.flush_due = false;
-        self.task_up_to(self.log_end)
+        self.task_up_to(self.written_end().offset)
     }
 
-    /// What rolls have left to sync, once each; cheap if there is nothing.
+    /// What has to be synced by now: everything, where `flush_messages` has been reached, else what rolls have left.
+    /// Cheap if there is nothing.
+    ///
+    /// What rolls have left is handed out once. For what `flush_messages` asks for, every call hands out a task until one
+    /// is complete: run one at a time, and all appends made meanwhile share the next.
     pub fn due_flush(&mut self) -> Option<FlushTask> {
+        if self.settled_to < self.log_end {
+            return self.flush_task();
+        }
         if !self.flush_due {
             return None;
         }
@@ -93,12 +119,14 @@ impl Log {
 
     /// Takes note of a finished flush: the recovery point moves.
     ///
-    /// A flush that began before a truncation counts for nothing.
+    /// A flush that began before a truncation counts for nothing. Otherwise more may be [settled](Self::settled_to), so
+    /// that the high watermark can be raised and appends be acknowledged; and another flush may be due.
     pub fn complete_flush(&mut self, done: FlushDone) {
         if done.truncations == self.truncations {
             assert!(done.up_to <= self.log_end, "without a truncation the log end does not go back");
             self.synced_to = self.synced_to.max(done.up_to);
             self.recovery_point = self.recovery_point.max(done.up_to);
+            self.settle();
         }
     }
 
@@ -113,6 +141,14 @@ impl Log {
         self.health.check()?;
         let written = self.segments.active_mut().write_indexes();
         self.health.watch(written)
+    }
+
+    /// Settles as much as `flush_messages` allows, after an append or a flush.
+    pub(super) fn settle(&mut self) {
+        let end = self.written_end().offset;
+        let unsynced = self.synced_to.records_until(end).unwrap_or(0);
+        let is_allowed = self.place.config.flush_messages.is_none_or(|messages| unsynced < messages);
+        self.settled_to = if is_allowed { end } else { self.settled_to.max(self.synced_to) };
     }
 
     fn task_up_to(&self, up_to: Offset) -> Option<FlushTask> {

@@ -212,6 +212,9 @@ impl Loader {
             high_watermark,
             recovery_point,
             synced_to: recovery_point,
+            // What was found has been acknowledged, as far as anyone knows.
+            settled_to: log_end,
+            unwritten_from: None,
             epochs: self.epochs,
             producers: self.producers,
             snapshots: self.snapshots,

@@ -13,6 +13,7 @@ mod retention;
 mod roll;
 mod segments;
 mod snapshots;
+mod staged;
 mod state;
 mod timestamps;
 mod transactions;
@@ -41,6 +42,7 @@ use crate::producer::{ProducerSummary, Producers};
 use crate::segment::Place;
 use segments::Segments;
 use snapshots::Snapshots;
+use staged::WrittenEnd;
 
 /// One partition's log: a directory of segments, and what is remembered about them.
 ///
@@ -63,17 +65,19 @@ use snapshots::Snapshots;
 /// # Durability
 ///
 /// An append is in the page cache when it returns. It survives a crash of the process, and one of the machine
-/// once a flush that covers it is complete. With `flush_messages: Some(1)` every append call syncs before it returns:
-/// one `fdatasync` for all its sets, plus what a roll has left to sync. Calls do not share syncs; a caller who wants
-/// that keeps `flush_messages` at `None`, runs a [`flush_task`](Self::flush_task) for many appends and withholds their
-/// acknowledgements until [`complete_flush`](Self::complete_flush).
+/// once a flush that covers it is complete: call [`flush`](Self::flush), or run a [`flush_task`](Self::flush_task) where
+/// nobody waits for it. Many appends share one flush.
+///
+/// With `flush_messages: Some(n)` fewer than `n` records may be acknowledged without having been synced. The log does not
+/// sync by itself: it keeps [`settled_to`](Self::settled_to), and with it the high watermark, behind until the
+/// [`due_flush`](Self::due_flush) is complete. A [`SharedLog`](crate::SharedLog) does all that for many threads.
 ///
 /// # Failure
 ///
 /// After any failed write or sync the log refuses everything with [`LogError::Poisoned`]: memory and disk may
 /// disagree. Drop it and open it again.
 ///
-/// Invariant: `log_start <= last_stable <= high_watermark <= log_end`, `recovery_point <= log_end`.
+/// Invariant: `log_start <= last_stable <= high_watermark <= settled_to <= log_end`, `recovery_point <= log_end`.
 #[derive(Debug)]
 pub struct Log {
     place: Place,
@@ -84,6 +88,10 @@ pub struct Log {
     recovery_point: Offset,
     /// Everything below has been synced. Behind the recovery point where that was raised with the log start.
     synced_to: Offset,
+    /// Everything below may be acknowledged and become visible; behind the log end while `flush_messages` asks for a sync.
+    settled_to: Offset,
+    /// Set while the bytes of an append are on their way into the file.
+    unwritten_from: Option<WrittenEnd>,
     epochs: EpochCache,
     producers: Producers,
     snapshots: Snapshots,
@@ -186,6 +194,7 @@ impl Log {
     /// Puts other settings in force. Index sizes follow at the next roll.
     pub fn set_config(&mut self, config: CheckedLogConfig) {
         self.place.config = config;
+        self.settle();
     }
 
     /// The first offset that can be read.
@@ -271,9 +280,12 @@ impl Log {
         self.producers.expire(now, self.place.config.producer_expiration_ms);
     }
 
-    /// Raises the high watermark to `to`, but not above the log end, and never lowers it. Returns it.
+    /// Raises the high watermark to `to`, but not above what is [settled](Self::settled_to), and never lowers it.
+    /// Returns it.
+    ///
+    /// Whoever wanted to raise it further tries again after [`complete_flush`](Self::complete_flush).
     pub fn advance_high_watermark(&mut self, to: Offset) -> Offset {
-        let to = to.min(self.log_end);
+        let to = to.min(self.settled_to);
         if self.high_watermark < to {
             self.high_watermark = to;
             self.producers.advance_high_watermark(to);
@@ -299,6 +311,7 @@ impl Log {
             return Ok(());
         }
         self.log_start = to;
+        self.settled_to = self.settled_to.max(to);
         self.advance_high_watermark(to);
         self.recovery_point = self.recovery_point.max(to);
         if self.epochs.truncate_from_start(to) {
@@ -310,7 +323,8 @@ impl Log {
     fn assert_invariants(&self) {
         assert!(self.log_start <= self.high_watermark, "the log start is committed");
         assert!(self.log_start <= self.last_stable(), "what is below the log start is not held back");
-        assert!(self.high_watermark <= self.log_end, "only what is in the log is committed");
+        assert!(self.high_watermark <= self.settled_to, "only what is settled is committed");
+        assert!(self.settled_to <= self.log_end, "only what is in the log is settled");
         assert!(self.recovery_point <= self.log_end, "only what is in the log is synced");
     }
 }

@@ -85,11 +85,12 @@ impl Log {
     /// - [`LogError::Io`], [`LogError::Poisoned`].
     pub fn read(&self, start: Offset, max_bytes: u32, min_one: bool, bound: ReadBound) -> Result<ReadSlice, LogError> {
         self.health.check()?;
-        if start < self.log_start || self.log_end < start {
-            return Err(LogError::OutOfRange { requested: start, start: self.log_start, end: self.log_end });
+        let end = self.written_end().offset;
+        if start < self.log_start || end < start {
+            return Err(LogError::OutOfRange { requested: start, start: self.log_start, end });
         }
         let bound = match bound {
-            ReadBound::LogEnd => self.log_end,
+            ReadBound::LogEnd => end,
             ReadBound::HighWatermark => self.high_watermark,
             ReadBound::LastStable => self.last_stable(),
         };
@@ -118,9 +119,6 @@ impl Log {
 
     /// How far into a segment a reader may see who is bound by `bound`.
     fn end_of_readable(&self, segment: usize, bound: Offset) -> Result<u64, LogError> {
-        if bound == self.log_end {
-            return Ok(self.segments.get(segment).size());
-        }
         let bound = self.locate(bound)?;
         Ok(match segment.cmp(&bound.segment) {
             std::cmp::Ordering::Less => self.segments.get(segment).size(),
@@ -131,15 +129,15 @@ impl Log {
 
     /// The place of the batch with `offset`, or of the next one, or the end of the log.
     fn locate(&self, offset: Offset) -> Result<Place, LogError> {
-        if offset == self.log_end {
+        if offset == self.written_end().offset {
             return Ok(self.end_place());
         }
         Ok(self.find_from(offset)?.map_or_else(|| self.end_place(), |(place, _)| place))
     }
 
     fn end_place(&self) -> Place {
-        let segment = self.segments.len() - 1;
-        Place { offset: self.log_end, segment, position: self.segments.active().size() }
+        let end = self.written_end();
+        Place { offset: end.offset, segment: self.segments.len() - 1, position: end.position }
     }
 
     /// The first batch that ends at or after `start`.
@@ -165,7 +163,7 @@ impl Log {
             high_watermark: self.high_watermark,
             last_stable: self.last_stable(),
             log_start: self.log_start,
-            log_end: self.log_end,
+            log_end: self.written_end().offset,
         }
     }
 }

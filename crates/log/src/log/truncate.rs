@@ -44,6 +44,7 @@ impl Log {
         self.log_end = to;
         self.recovery_point = self.recovery_point.min(to);
         self.synced_to = self.synced_to.min(to);
+        self.settled_to = self.settled_to.min(to);
         self.log_start = self.log_start.min(to);
         self.truncate_epochs(to)?;
         rebuild_producers(
@@ -97,6 +98,7 @@ impl Log {
         self.log_end = at;
         self.recovery_point = at;
         self.synced_to = at;
+        self.settled_to = at;
         self.high_watermark = at;
         self.producers.advance_high_watermark(at);
         self.lower_clean_checkpoint();

@@ -127,6 +127,10 @@ impl Segment {
         &self.path
     }
 
+    pub(crate) fn shared_path(&self) -> &Arc<Path> {
+        &self.path
+    }
+
     /// Bytes of entries.
     pub(crate) fn size(&self) -> u64 {
         self.size
