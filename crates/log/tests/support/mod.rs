@@ -3,6 +3,7 @@
 #![allow(dead_code, reason = "each test file uses its part of this module")]
 #![allow(clippy::allow_attributes, reason = "whether a part is unused differs from test file to test file")]
 
+pub(crate) mod clean;
 pub(crate) mod gate;
 pub(crate) mod names;
 pub(crate) mod txn;
