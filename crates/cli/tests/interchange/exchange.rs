@@ -9,6 +9,7 @@ use std::process::Command;
 use std::thread;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
+use highwater_types::TimestampMs;
 use serde_json::Value;
 use tempfile::TempDir;
 
@@ -26,6 +27,8 @@ pub(crate) struct Exchange {
     pub(crate) kafka: Kafka,
     client: Program,
     pub(crate) recipe: Recipe,
+    /// When this began.
+    pub(crate) now: TimestampMs,
     written: u64,
     starts: u32,
 }
@@ -48,7 +51,7 @@ impl Exchange {
         // otherwise keep it from ever rolling by the time of its records.
         let recipe = Recipe { seed: 7, partitions: 3, base_timestamp_ms: now_ms + 600_000, refused: Vec::new() };
         let dir = tempfile::tempdir().expect("a temporary directory can be created");
-        Ok(Self { dir: Some(dir), kafka, client, recipe, written: 0, starts: 0 })
+        Ok(Self { dir: Some(dir), kafka, client, recipe, now: TimestampMs(now_ms), written: 0, starts: 0 })
     }
 
     fn path(&self, name: &str) -> PathBuf {
@@ -244,6 +247,12 @@ pub(crate) fn segment_bases(partition: &Path) -> Vec<i64> {
     bases
 }
 
+/// The value of a setting of both brokers that is a number.
+pub(crate) fn setting<N: std::str::FromStr>(name: &str) -> N {
+    let found = SETTINGS.iter().find(|(known, _)| *known == name);
+    found.and_then(|(_, value)| value.parse().ok()).unwrap_or_else(|| panic!("{name} is no number in the settings"))
+}
+
 fn is_set_aside(partition: &Path) -> bool {
     partition.to_string_lossy().ends_with("-delete")
 }
@@ -271,7 +280,7 @@ fn collect_differences(place: &str, before: &Value, now: &Value, differences: &m
 /// All codecs of the record format; each has a topic.
 const CODECS: [&str; 5] = ["none", "gzip", "snappy", "lz4", "zstd"];
 /// Records added to each topic with a codec at a time.
-const PRODUCED_RECORDS: u64 = 900;
+const PRODUCED_RECORDS: u64 = 500;
 /// Records written to each topic with a past. Two records are 10 ms apart.
 pub(crate) const HISTORY_RECORDS: u64 = 1_200;
 const WAIT_MAX: Duration = Duration::from_secs(30);

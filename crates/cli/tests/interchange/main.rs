@@ -6,6 +6,11 @@
 //! record by record with what is read. Every file of a stopped broker is read by Kafka's `DumpLogSegments` and by
 //! `highwater log dump`, which have to agree.
 //!
+//! The topics: one for each codec, written by idempotent producers; one that retention and DeleteRecords have cut; one
+//! of overlapping transactions, committed, aborted and open; a compacted one with tombstones and transactions; one of a
+//! producer that goes on from broker to broker; one that has just been deleted. Where highwater's broker has no requests
+//! for it yet, transactions and compaction are done by the library that it is made of.
+//!
 //! Needs the class path `HIGHWATER_KAFKA_CLASSPATH` with the jars that `pom.xml` brings, and
 //! `HIGHWATER_JAVA_CLASSPATH` as the tests of the clients do. Without them the tests are skipped by name; with
 //! `HIGHWATER_REQUIRE_CLIENTS=1` that is a failure. A failed run keeps its directory with the logs of all brokers.
@@ -18,6 +23,7 @@ mod connection;
 mod dump;
 mod exchange;
 mod kafka;
+mod offline;
 #[expect(dead_code, reason = "only the Java client has phases for this")]
 #[path = "../clients/program.rs"]
 mod program;
@@ -43,8 +49,10 @@ fn kafka_serves_what_highwater_wrote() {
     exchange.histories(highwater.address(), "retained");
     let mut sequences = exchange.begin_sequences(highwater.address());
     exchange.create(highwater.address(), "transactions");
+    exchange.histories(highwater.address(), "create-compacted");
     exchange.await_retention();
     highwater.end(Signal::SIGTERM);
+    offline::write(&exchange.data(), &exchange.recipe, exchange.now);
 
     // A second leader epoch.
     let highwater = exchange.start_highwater();
@@ -59,7 +67,7 @@ fn kafka_serves_what_highwater_wrote() {
     startup::expect_clean(&kafka, &exchange.partitions());
     exchange.expect_same(kafka.address(), &seen);
     exchange.verify(kafka.address());
-    exchange.histories(kafka.address(), "verify-retained");
+    exchange.histories(kafka.address(), "verify-retained,verify-transactions,verify-compacted");
     sequences.go_on(kafka.address());
     exchange.produce(kafka.address());
     let seen = exchange.observe(kafka.address());
@@ -79,7 +87,7 @@ fn kafka_serves_what_highwater_wrote() {
     startup::expect_lossless(&kafka, &exchange.partitions());
     exchange.expect_same(kafka.address(), &seen);
     exchange.verify(kafka.address());
-    exchange.histories(kafka.address(), "verify-retained");
+    exchange.histories(kafka.address(), "verify-retained,verify-transactions,verify-compacted");
     sequences.go_on(kafka.address());
     kafka.end(Signal::SIGTERM);
     exchange.inspect();
@@ -102,7 +110,7 @@ fn highwater_serves_what_kafka_wrote() {
     let kafka = exchange.start_kafka();
     exchange.produce(kafka.address());
     exchange.create(kafka.address(), "transactions");
-    exchange.histories(kafka.address(), "retained,compacted-in-transactions,group");
+    exchange.histories(kafka.address(), "retained,transactions,create-compacted,compacted,group");
     exchange.await_retention();
     exchange.await_compaction();
     exchange.create(kafka.address(), "doomed");
@@ -114,7 +122,7 @@ fn highwater_serves_what_kafka_wrote() {
     let highwater = exchange.start_highwater();
     exchange.expect_same(highwater.address(), &seen);
     exchange.verify(highwater.address());
-    exchange.histories(highwater.address(), "verify-retained,verify-compacted");
+    exchange.histories(highwater.address(), "verify-retained,verify-transactions,verify-compacted");
     sequences.go_on(highwater.address());
     exchange.produce(highwater.address());
     let seen = exchange.observe(highwater.address());
@@ -126,7 +134,7 @@ fn highwater_serves_what_kafka_wrote() {
     startup::expect_clean(&kafka, &exchange.partitions());
     exchange.expect_same(kafka.address(), &seen);
     exchange.verify(kafka.address());
-    exchange.histories(kafka.address(), "verify-retained");
+    exchange.histories(kafka.address(), "verify-transactions,end-transactions,verify-transactions-ended");
     sequences.go_on(kafka.address());
     exchange.produce(kafka.address());
     let seen = exchange.observe(kafka.address());
@@ -135,7 +143,7 @@ fn highwater_serves_what_kafka_wrote() {
     let highwater = exchange.start_highwater();
     exchange.expect_same(highwater.address(), &seen);
     exchange.verify(highwater.address());
-    exchange.histories(highwater.address(), "verify-retained,verify-compacted");
+    exchange.histories(highwater.address(), "verify-retained,verify-transactions-ended,verify-compacted");
     sequences.go_on(highwater.address());
     highwater.end(Signal::SIGTERM);
     exchange.inspect();

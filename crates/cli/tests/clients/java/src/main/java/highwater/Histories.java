@@ -75,7 +75,7 @@ final class Histories {
 
     /**
      * Pairs of transactions that overlap: the first of each is committed, the second aborted, but for the last, which
-     * stays open. The same plan stands in {@code transactions.rs}.
+     * stays open. The same plan stands in {@code offline.rs}.
      */
     static Map<String, Object> transactions(Main.Arguments arguments) throws Exception {
         List<Records.Item> items = items(arguments);
@@ -131,29 +131,29 @@ final class Histories {
         return committed;
     }
 
-    /** Few keys, each written often; tombstones; if asked for, an aborted and a committed transaction in the middle. */
-    static Map<String, Object> compacted(Main.Arguments arguments, boolean hasTransactions) throws Exception {
-        Map<String, String> configs = Map.of("cleanup.policy", "compact", "min.cleanable.dirty.ratio", "0.01");
-        create(arguments, COMPACTED, configs);
+    static Map<String, Object> createCompacted(Main.Arguments arguments) throws Exception {
+        create(arguments, COMPACTED, Map.of("cleanup.policy", "compact", "min.cleanable.dirty.ratio", "0.01"));
+        return Map.of();
+    }
+
+    /**
+     * Few keys, each written often; tombstones; an aborted and a committed transaction in the middle. The same plan
+     * stands in {@code offline.rs}.
+     */
+    static Map<String, Object> compacted(Main.Arguments arguments) throws Exception {
         List<Records.Item> items = keyed(arguments);
         int third = items.size() / 3;
-        try (KafkaProducer<byte[], byte[]> producer = producer(arguments, "lz4", null)) {
-            send(producer, COMPACTED, items.subList(0, third));
-            if (hasTransactions) {
-                try (KafkaProducer<byte[], byte[]> inTransactions =
-                        producer(arguments, "gzip", "interchange-compacted")) {
-                    inTransactions.initTransactions();
-                    inTransactions.beginTransaction();
-                    send(inTransactions, COMPACTED, reversed(items.subList(0, third)));
-                    inTransactions.abortTransaction();
-                    inTransactions.beginTransaction();
-                    send(inTransactions, COMPACTED, items.subList(third, 2 * third));
-                    inTransactions.commitTransaction();
-                }
-            } else {
-                send(producer, COMPACTED, items.subList(third, 2 * third));
-            }
-            send(producer, COMPACTED, items.subList(2 * third, items.size()));
+        try (KafkaProducer<byte[], byte[]> plain = producer(arguments, "lz4", null);
+                KafkaProducer<byte[], byte[]> transactional = producer(arguments, "gzip", "interchange-compacted")) {
+            send(plain, COMPACTED, items.subList(0, third));
+            transactional.initTransactions();
+            transactional.beginTransaction();
+            send(transactional, COMPACTED, reversed(items.subList(0, third)));
+            transactional.abortTransaction();
+            transactional.beginTransaction();
+            send(transactional, COMPACTED, items.subList(third, 2 * third));
+            transactional.commitTransaction();
+            send(plain, COMPACTED, items.subList(2 * third, items.size()));
         }
         return Map.of();
     }

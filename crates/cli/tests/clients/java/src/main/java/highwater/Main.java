@@ -60,8 +60,8 @@ public final class Main {
             Map.entry("verify-transactions", Histories::verifyTransactions),
             Map.entry("end-transactions", Histories::endTransactions),
             Map.entry("verify-transactions-ended", Histories::verifyTransactionsEnded),
-            Map.entry("compacted", arguments -> Histories.compacted(arguments, false)),
-            Map.entry("compacted-in-transactions", arguments -> Histories.compacted(arguments, true)),
+            Map.entry("create-compacted", Histories::createCompacted),
+            Map.entry("compacted", Histories::compacted),
             Map.entry("verify-compacted", Histories::verifyCompacted),
             Map.entry("group", Histories::group));
 
