@@ -144,11 +144,15 @@ fn deleted_records_are_not_found_by_time_and_later_segments_are_not_tried() {
         found.map(|found| found.offset.value())
     };
     let cases = [(0, Some(0)), (50, Some(0)), (101, Some(2)), (200, Some(2)), (201, None)];
-    cases.map(|(ms, offset)| assert_eq!(find(&log, ms), offset, "{ms}"));
+    for (ms, offset) in cases {
+        assert_eq!(find(&log, ms), offset, "{ms}");
+    }
     log.delete_records(offset(1)).unwrap();
     // The first segment's largest time is still that of the deleted record.
     let cases = [(0, Some(1)), (5, Some(1)), (6, None), (50, None), (101, Some(2))];
-    cases.map(|(ms, offset)| assert_eq!(find(&log, ms), offset, "{ms}"));
+    for (ms, offset) in cases {
+        assert_eq!(find(&log, ms), offset, "{ms}");
+    }
 }
 
 #[test]
