@@ -221,7 +221,7 @@ final class Administration {
     }
 
     /** Waits for a change that a broker may show a moment after it confirmed it. */
-    private static void until(Callable<Boolean> condition, String what) throws Exception {
+    static void until(Callable<Boolean> condition, String what) throws Exception {
         long deadline = System.nanoTime() + TimeUnit.SECONDS.toNanos(Traffic.DEADLINE_SECONDS);
         while (!holds(condition)) {
             if (System.nanoTime() > deadline) {

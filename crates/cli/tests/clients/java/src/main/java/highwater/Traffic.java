@@ -48,13 +48,16 @@ final class Traffic {
     }
 
     /**
-     * Returns when all leaders answer. Kafka's do so only a moment after a topic was created, and an idempotent
-     * producer whose first batch is turned away while its second is taken never gets its sequence right again.
+     * Returns when all leaders answer. Kafka's do so only a moment after a topic was created, until when it may even be
+     * unknown, and an idempotent producer whose first batch is turned away while its second is taken never gets its
+     * sequence right again.
      */
     static void awaitLeaders(Admin admin, String topic, int count) throws Exception {
         Map<TopicPartition, OffsetSpec> asked = new HashMap<>();
         partitions(topic, count).forEach(partition -> asked.put(partition, OffsetSpec.latest()));
-        admin.listOffsets(asked).all().get(DEADLINE_SECONDS, TimeUnit.SECONDS);
+        Administration.until(
+                () -> admin.listOffsets(asked).all().get(DEADLINE_SECONDS, TimeUnit.SECONDS).size() == count,
+                "leaders of " + topic);
     }
 
     /** Sends with the client's defaults, which make it idempotent; only the codec is set. */
