@@ -144,15 +144,21 @@ fn deleted_records_are_not_found_by_time_and_later_segments_are_not_tried() {
         found.map(|found| found.offset.value())
     };
     let cases = [(0, Some(0)), (50, Some(0)), (101, Some(2)), (200, Some(2)), (201, None)];
-    for (ms, offset) in cases {
-        assert_eq!(find(&log, ms), offset, "{ms}");
-    }
+    cases.iter().for_each(|&(ms, offset)| assert_eq!(find(&log, ms), offset, "{ms}"));
     log.delete_records(offset(1)).unwrap();
     // The first segment's largest time is still that of the deleted record.
     let cases = [(0, Some(1)), (5, Some(1)), (6, None), (50, None), (101, Some(2))];
-    for (ms, offset) in cases {
-        assert_eq!(find(&log, ms), offset, "{ms}");
-    }
+    cases.iter().for_each(|&(ms, offset)| assert_eq!(find(&log, ms), offset, "{ms}"));
+}
+
+#[test]
+fn a_batch_that_begins_below_the_log_start_is_searched_from_there() {
+    let (_disk, mut log) = new_log(LogConfig { retention_ms: None, ..LogConfig::default() });
+    append(&mut log, &batch(4, 10)).unwrap();
+    log.advance_high_watermark(offset(4));
+    log.delete_records(offset(2)).unwrap();
+    let found = log.offset_for_timestamp(TimestampQuery::At(NOW)).unwrap();
+    assert_eq!(found.map(|found| found.offset), Some(offset(2)));
 }
 
 #[test]
