@@ -7,6 +7,7 @@ use highwater_types::Offset;
 
 use super::epochs::EpochCheck;
 use super::segment::{SegmentPlace, check_segment};
+use super::transactions::OpenTxns;
 use super::{Check, Expectation, Verification, VerifyOptions};
 use crate::disk::Disk;
 use crate::epoch_cache::EpochCache;
@@ -54,10 +55,11 @@ pub(super) fn check_partition(
     };
     let bases: Vec<Offset> = files.iter().filter(|(_, kind)| *kind == FileKind::Log).map(|(base, _)| *base).collect();
     let mut epoch_check = EpochCheck::new(&epochs);
+    let mut open_txns = OpenTxns::new(expected.log_start.unwrap_or_default());
     let mut log_end = Offset::ZERO;
     for (index, &base) in bases.iter().enumerate() {
         let place = SegmentPlace { dir, base, next_base: bases.get(index + 1).copied() };
-        log_end = check_segment(check, disk, place, &mut epoch_check)?;
+        log_end = check_segment(check, disk, place, &mut epoch_check, &mut open_txns)?;
     }
     if let Some(recovery_point) = expected.recovery_point
         && log_end < recovery_point

@@ -8,7 +8,7 @@ use highwater_types::Offset;
 use super::Check;
 use super::epochs::EpochCheck;
 use super::indexes::IndexChecks;
-use super::transactions::TxnCheck;
+use super::transactions::{OpenTxns, TxnCheck};
 use crate::disk::{Disk, FileHandle, OpenMode};
 use crate::entry::{EntryInfo, check_codec, check_crc};
 use crate::error::LogError;
@@ -34,12 +34,13 @@ pub(super) fn check_segment(
     disk: &dyn Disk,
     place: SegmentPlace<'_>,
     epochs: &mut EpochCheck<'_>,
+    open_txns: &mut OpenTxns,
 ) -> Result<Offset, LogError> {
     let path = file_path(place.dir, place.base, FileKind::Log);
     let file = disk.open(&path, OpenMode::Read).map_err(LogError::io("open", &path))?;
     let size = file.size().map_err(LogError::io("inspect", &path))?;
     let mut indexes = IndexChecks::open(check, disk, place.dir, place.base)?;
-    let mut transactions = TxnCheck::open(disk, place.dir, place.base)?;
+    let mut transactions = TxnCheck::open(disk, place.dir, place.base, open_txns)?;
     let mut next_offset = place.base;
     let mut entries = WholeEntries::new(&file, &path, 0, size);
     let (mut position, mut reported) = (0, 0);
@@ -59,7 +60,7 @@ pub(super) fn check_segment(
         check_batch(check, &path, position, &info, bytes, place, next_offset);
         epochs.batch(check, &path, position, &info);
         indexes.batch(check, position, &info)?;
-        transactions.batch(check, &info, bytes)?;
+        transactions.batch(check, &path, position, &info, bytes)?;
         check.done.batches += 1;
         next_offset = next_offset.max(info.next_offset());
         position += info.size;
