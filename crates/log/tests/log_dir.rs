@@ -208,3 +208,43 @@ fn many_logs_on_a_real_disk_survive_a_clean_and_an_unclean_start() {
         assert_eq!(found, ends);
     }
 }
+
+#[test]
+fn how_far_logs_are_compacted_is_kept_lowered_by_truncation_and_removed_with_the_log() {
+    let disk = MemDisk::new();
+    let (mut dir, mut logs) = filled(&disk);
+    let write = |dir: &LogDir, logs: &[highwater_log::Log]| {
+        dir.write_checkpoints(&logs.iter().map(highwater_log::Log::checkpoint).collect::<Vec<_>>()).unwrap();
+    };
+    write(&dir, &logs);
+    assert_eq!(read(&disk, "cleaner-offset-checkpoint"), None, "nothing has been compacted");
+    logs[0].roll(NOW).unwrap();
+    logs[0].advance_high_watermark(offset(3));
+    append(&mut logs[0], &batch(2, 10)).unwrap();
+    let cleanable = logs[0].cleanable(NOW).unwrap();
+    let mut task = logs[0].clean_task(&cleanable, NOW).unwrap().unwrap();
+    let mut cleaner = highwater_log::Cleaner::default();
+    let mut go_on = |_| std::ops::ControlFlow::Continue(());
+    while task.run(&mut cleaner, &mut go_on).unwrap() == highwater_log::CleanStep::GroupReady {
+        logs[0].complete_clean(&mut task, NOW).unwrap();
+    }
+    assert_eq!(logs[0].finish_clean(task).first_dirty, Some(offset(3)));
+    logs[1].set_clean_checkpoint(Some(offset(4)));
+    write(&dir, &logs);
+    assert_eq!(read(&disk, "cleaner-offset-checkpoint").unwrap(), "0\n2\na 0 3\nb.c 7 4\n");
+    drop((dir, logs));
+    disk.crash(highwater_log::CrashLoss::Nothing);
+
+    let opened = open_dir(&disk).unwrap();
+    (dir, logs) = (opened.dir, opened.logs.into_iter().map(|opened| opened.log).collect());
+    assert_eq!(logs[0].clean_checkpoint(), Some(offset(3)));
+    // Cut inside the first segment: its base is where dirt may begin.
+    logs[0].truncate_to(offset(2), NOW).unwrap();
+    assert_eq!(logs[0].clean_checkpoint(), Some(offset(0)));
+    logs[0].set_clean_checkpoint(Some(offset(2)));
+    logs[0].truncate_fully_and_start_at(offset(1), None, NOW).unwrap();
+    assert_eq!(logs[0].clean_checkpoint(), Some(offset(1)));
+    dir.delete_log(logs.pop().unwrap(), Uuid::METADATA_TOPIC, NOW).unwrap();
+    write(&dir, &logs);
+    assert_eq!(read(&disk, "cleaner-offset-checkpoint").unwrap(), "0\n1\na 0 1\n");
+}

@@ -35,8 +35,9 @@ pub struct LogDir {
     clean_marker: Option<CleanMarker>,
     health: DirHealth,
     deletions: DeletionQueue,
-    /// Held while a checkpoint is written, as two writers would share a temporary file.
-    checkpoint_lock: Mutex<()>,
+    /// What `cleaner-offset-checkpoint` holds. Locked while any checkpoint is written, as two writers would share a
+    /// temporary file.
+    cleaned: Mutex<PartitionOffsets>,
     _lock: Box<dyn DiskLock>,
 }
 
@@ -170,10 +171,11 @@ impl LogDir {
         self.deletions.take_due(&self.disk, now)
     }
 
-    /// Replaces the three checkpoint files by the offsets of these logs, which must be all of the directory.
+    /// Replaces the checkpoint files by the offsets of these logs, which must be all of the directory.
     ///
     /// Syncs six times; do it from time to time, not per append. Kafka writes high watermarks every 5 seconds and
-    /// the others every minute.
+    /// the others every minute. How far logs have been compacted goes with it, where that has changed, and costs two
+    /// syncs more: do it after a pass too.
     ///
     /// # Errors
     ///
@@ -183,20 +185,30 @@ impl LogDir {
         let mut recovery_points = PartitionOffsets::new();
         let mut log_starts = PartitionOffsets::new();
         let mut high_watermarks = PartitionOffsets::new();
+        let mut cleaned = PartitionOffsets::new();
         for log in logs {
             let partition = self.partition_of(&log.path)?;
             recovery_points.insert(partition.clone(), log.recovery_point);
             if log.first_base < log.log_start {
                 log_starts.insert(partition.clone(), log.log_start);
             }
+            if let Some(first_dirty) = log.clean_checkpoint {
+                cleaned.insert(partition.clone(), first_dirty);
+            }
             high_watermarks.insert(partition, log.high_watermark);
         }
-        let _alone = self.checkpoint_lock.lock();
+        let mut cleaned_before = self.cleaned.lock();
         let write = |name, offsets| OffsetCheckpoint::new(self.path.join(name)).write(&*self.disk, offsets);
         let written = write(OffsetCheckpoint::RECOVERY_POINT, &recovery_points)
             .and_then(|()| write(OffsetCheckpoint::LOG_START, &log_starts))
-            .and_then(|()| write(OffsetCheckpoint::REPLICATION, &high_watermarks));
-        self.health.watch(written)
+            .and_then(|()| write(OffsetCheckpoint::REPLICATION, &high_watermarks))
+            .and_then(|()| match cleaned == *cleaned_before {
+                true => Ok(()),
+                false => write(OffsetCheckpoint::CLEANER, &cleaned),
+            });
+        self.health.watch(written)?;
+        *cleaned_before = cleaned;
+        Ok(())
     }
 
     /// Closes all logs, which must be all of the directory, and leaves the clean marker.

@@ -94,7 +94,7 @@ impl LogDir {
             path: path.to_owned(),
             health: DirHealth::default(),
             deletions: DeletionQueue::default(),
-            checkpoint_lock: Mutex::new(()),
+            cleaned: Mutex::default(),
             _lock: lock,
         };
         Ok(LockedDir { dir })
@@ -166,6 +166,7 @@ impl LockedDir {
             }
         }
         let checkpoints = Checkpoints::read(&*dir.disk, &dir.path)?;
+        dir.cleaned.get_mut().clone_from(&checkpoints.cleaned);
         let logs = Opener { dir: &dir, checkpoints, options }.open_all(&partitions, config_of)?;
         Ok(OpenedDir { dir, logs })
     }
@@ -196,13 +197,14 @@ struct Checkpoints {
     recovery_points: PartitionOffsets,
     log_starts: PartitionOffsets,
     high_watermarks: PartitionOffsets,
+    cleaned: PartitionOffsets,
 }
 
 impl Checkpoints {
     fn read(disk: &dyn Disk, dir: &Path) -> Result<Self, LogError> {
         let read = |name| match OffsetCheckpoint::new(dir.join(name)).read(disk) {
             Err(LogError::Malformed { path, reason }) => {
-                // All three are shortcuts: without them more is checked, and the high watermark starts lower.
+                // All are shortcuts: without them more is checked and cleaned, and the high watermark starts lower.
                 tracing::warn!(path = %path.display(), reason, "ignoring a checkpoint file");
                 Ok(PartitionOffsets::new())
             }
@@ -212,6 +214,7 @@ impl Checkpoints {
             recovery_points: read(OffsetCheckpoint::RECOVERY_POINT)?,
             log_starts: read(OffsetCheckpoint::LOG_START)?,
             high_watermarks: read(OffsetCheckpoint::REPLICATION)?,
+            cleaned: read(OffsetCheckpoint::CLEANER)?,
         })
     }
 }
@@ -262,7 +265,8 @@ impl Opener<'_> {
             high_watermark: find(&self.checkpoints.high_watermarks),
             now: self.options.now,
         };
-        let log = Log::open_in(Arc::clone(&self.dir.disk), &path, config, options, &self.dir.health)?;
+        let mut log = Log::open_in(Arc::clone(&self.dir.disk), &path, config, options, &self.dir.health)?;
+        log.set_clean_checkpoint(self.checkpoints.cleaned.get(partition).copied());
         Ok(OpenedLog { topic_partition: partition.clone(), topic_id, log })
     }
 }

@@ -25,6 +25,8 @@ impl OffsetCheckpoint {
     pub(crate) const LOG_START: &str = "log-start-offset-checkpoint";
     /// High watermark.
     pub(crate) const REPLICATION: &str = "replication-offset-checkpoint";
+    /// First offset that has not been compacted.
+    pub(crate) const CLEANER: &str = "cleaner-offset-checkpoint";
 
     pub(crate) fn new(path: PathBuf) -> Self {
         Self { path }

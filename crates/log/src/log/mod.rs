@@ -145,6 +145,8 @@ pub struct LogCheckpoint {
     pub log_start: Offset,
     /// Base of the first segment; the log start is kept only where it lies above.
     pub first_base: Offset,
+    /// How far the log has been compacted, if it ever was.
+    pub clean_checkpoint: Option<Offset>,
 }
 
 impl Log {
@@ -302,6 +304,7 @@ impl Log {
             high_watermark: self.high_watermark,
             log_start: self.log_start,
             first_base: self.segments.first().base(),
+            clean_checkpoint: self.clean_checkpoint,
         }
     }
 
