@@ -6,6 +6,7 @@ use std::sync::Arc;
 use highwater_types::{LeaderEpoch, Offset, TimestampMs};
 use parking_lot::{Condvar, Mutex, RwLock};
 
+use crate::clean::{CleanProgress, CleanStep, Cleaned, Cleaner};
 use crate::config::CheckedLogConfig;
 use crate::disk::Disk;
 use crate::error::LogError;
@@ -272,6 +273,31 @@ impl SharedLog {
     pub fn with<R>(&self, operation: impl FnOnce(&mut Log) -> R) -> R {
         let _turn = self.0.turn.lock();
         operation(&mut self.0.log.write())
+    }
+
+    /// Cleans the log if that is [due](crate::Cleanable::is_due), as [`Log::clean`] does, but beside readers and appenders:
+    /// they wait only while new segments are put in the place of old ones. `None` if it is not due.
+    ///
+    /// `progress` is called on the way, and can hold the pass to a rate or stop it.
+    ///
+    /// # Errors
+    ///
+    /// As [`Log::clean`].
+    pub fn clean(
+        &self,
+        cleaner: &mut Cleaner,
+        now: TimestampMs,
+        progress: &mut CleanProgress<'_>,
+    ) -> Result<Option<Cleaned>, LogError> {
+        let begin = |log: &mut Log| {
+            let cleanable = log.cleanable(now)?;
+            if cleanable.is_due() { log.clean_task(&cleanable, now) } else { Ok(None) }
+        };
+        let Some(mut task) = self.with(begin)? else { return Ok(None) };
+        while task.run(cleaner, progress)? == CleanStep::GroupReady {
+            self.with(|log| log.complete_clean(&mut task, now))?;
+        }
+        Ok(Some(self.with(|log| log.finish_clean(task))))
     }
 
     /// Closes the log, as [`Log::close`] does, once the append on its way is done. Every handle refuses to append then.

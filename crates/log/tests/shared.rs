@@ -4,6 +4,7 @@
 
 mod support;
 
+use std::ops::ControlFlow;
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::mpsc;
@@ -11,8 +12,8 @@ use std::thread;
 use std::time::Instant;
 
 use highwater_log::{
-    AppendError, AppendInfo, AppendOrigin, AppendSet, DiskCall, LogConfig, LogError, LogReader, OpenOptions, ReadBound,
-    SharedLog,
+    AppendError, AppendInfo, AppendOrigin, AppendSet, Cleaner, CleanupPolicy, DiskCall, LogConfig, LogError, LogReader,
+    OpenOptions, ReadBound, SharedLog,
 };
 use highwater_types::LeaderEpoch;
 use support::gate::{GateDisk, PATIENCE};
@@ -270,4 +271,35 @@ fn what_is_acknowledged_is_read_back_once_and_in_order_while_others_append() {
     assert!(matches!(plain(&log), Err(AppendError::Log(LogError::Poisoned))));
     let log = log.into_log().unwrap();
     assert_eq!(log.synced_to(), log.log_end());
+}
+
+#[test]
+fn a_pass_of_cleaning_holds_nobody_up() {
+    let cleanup = CleanupPolicy { delete: false, compact: true };
+    let (_, log) = shared(LogConfig { cleanup, ..LogConfig::default() });
+    // More than what is read between two calls.
+    for _ in 0..1_000 {
+        plain(&log).unwrap();
+    }
+    log.with(|log| log.roll(NOW)).unwrap();
+    log.advance_high_watermark(offset(1_000));
+    let mut calls = 0;
+    // Whatever of the log were locked meanwhile, this would wait for ever.
+    let mut progress = |_| {
+        calls += 1;
+        plain(&log).unwrap();
+        log.read(offset(999), 1 << 10, true, ReadBound::LogEnd).unwrap();
+        ControlFlow::Continue(())
+    };
+    let cleaned = log.clean(&mut Cleaner::default(), NOW, &mut progress).unwrap().unwrap();
+    assert!(0 < calls, "the callback was called");
+    assert_eq!((cleaned.stats.keys, cleaned.first_dirty), (1, Some(offset(1_000))));
+    let mut offsets = Vec::new();
+    LogReader::new(offset(0), ReadBound::LogEnd).for_each(&log, |record| offsets.push(record.offset)).unwrap();
+    assert_eq!(
+        offsets,
+        (999..1_000 + calls).collect::<Vec<i64>>(),
+        "the last of a thousand, and what came during the pass"
+    );
+    assert!(log.clean(&mut Cleaner::default(), NOW, &mut |_| ControlFlow::Continue(())).unwrap().is_none());
 }
