@@ -11,7 +11,7 @@ pub(crate) use clean_marker::CleanMarker;
 pub use meta_properties::MetaProperties;
 pub(crate) use offset_checkpoint::{OffsetCheckpoint, PartitionOffsets, format_offsets, parse_offsets};
 pub(crate) use partition_metadata::PartitionMetadata;
-pub(crate) use replace::{read_small_file, replace_file, replace_file_lazily, replace_file_unsynced};
+pub(crate) use replace::{read_file, read_small_file, replace_file, replace_file_lazily, replace_file_unsynced};
 pub(crate) use table::{format_table, parse_table};
 
 /// Files that Apache Kafka's own classes have written.

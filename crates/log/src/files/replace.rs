@@ -41,10 +41,19 @@ fn write_and_rename(disk: &dyn Disk, path: &Path, bytes: &[u8], sync: bool) -> R
 
 /// Reads a small file whole; `None` if there is none.
 pub(crate) fn read_small_file(disk: &dyn Disk, path: &Path) -> Result<Option<Vec<u8>>, LogError> {
+    read_file(disk, path, SIZE_MAX)
+}
+
+/// Reads a file whole, which must not be larger than `size_max` bytes; `None` if there is none.
+///
+/// # Errors
+///
+/// [`LogError::Io`], with [`io::ErrorKind::InvalidData`] for a larger file.
+pub(crate) fn read_file(disk: &dyn Disk, path: &Path, size_max: u64) -> Result<Option<Vec<u8>>, LogError> {
     let file = match disk.open(path, OpenMode::Read) {
         Ok(file) => file,
         Err(e) if e.kind() == io::ErrorKind::NotFound => return Ok(None),
         Err(e) => return Err(LogError::io("open", path)(e)),
     };
-    file.read_all(SIZE_MAX).map(Some).map_err(LogError::io("read", path))
+    file.read_all(size_max).map(Some).map_err(LogError::io("read", path))
 }

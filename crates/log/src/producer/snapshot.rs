@@ -1,5 +1,6 @@
 //! `<offset>.snapshot`: the producers as of an offset (storage format, section 6).
 
+use std::io;
 use std::path::Path;
 
 use highwater_records::crc32c;
@@ -8,17 +9,34 @@ use highwater_types::{Offset, ProducerEpoch, ProducerId, Sequence, TimestampMs};
 use super::entry::{BatchFacts, ProducerEntry};
 use crate::disk::Disk;
 use crate::error::LogError;
-use crate::files::read_small_file;
+use crate::files::read_file;
 
 const VERSION: i16 = 1;
 const HEADER_SIZE: usize = 10;
 const CRC_END: usize = 6;
 const ENTRY_SIZE: usize = 46;
+/// Larger files than this are not what they claim to be: it is enough for 20 million producers.
+const SIZE_MAX: u64 = 1 << 30;
+const _: () = assert!(20_000_000 * ENTRY_SIZE as u64 + HEADER_SIZE as u64 <= SIZE_MAX);
 
 /// Reads a snapshot file.
 pub(crate) fn read_snapshot(disk: &dyn Disk, path: &Path) -> Result<Vec<(ProducerId, ProducerEntry)>, LogError> {
-    let Some(bytes) = read_small_file(disk, path)? else {
-        return Err(LogError::corrupt("producer snapshot (missing)", path, 0));
+    read_snapshot_up_to(disk, path, SIZE_MAX)
+}
+
+fn read_snapshot_up_to(
+    disk: &dyn Disk,
+    path: &Path,
+    size_max: u64,
+) -> Result<Vec<(ProducerId, ProducerEntry)>, LogError> {
+    let bytes = match read_file(disk, path, size_max) {
+        Ok(Some(bytes)) => bytes,
+        Ok(None) => return Err(LogError::corrupt("producer snapshot (missing)", path, 0)),
+        // Like any other damage, so that the log is opened without it.
+        Err(LogError::Io { source, .. }) if source.kind() == io::ErrorKind::InvalidData => {
+            return Err(LogError::corrupt("producer snapshot (size)", path, size_max));
+        }
+        Err(other) => return Err(other),
     };
     parse_snapshot(&bytes).map_err(|what| LogError::corrupt(what, path, 0))
 }
@@ -102,6 +120,28 @@ mod tests {
         let bytes = format_snapshot([].into_iter());
         assert_eq!(bytes, [0, 1, 0x48, 0x67, 0x4b, 0xc7, 0, 0, 0, 0]);
         assert_eq!(parse_snapshot(&bytes), Ok(vec![]));
+    }
+
+    #[test]
+    fn a_file_that_is_too_large_is_damaged_like_any_other() {
+        let disk = crate::disk::MemDisk::new();
+        let path = Path::new("/s.snapshot");
+        let bytes = format_snapshot([].into_iter());
+        disk.write(path, &bytes);
+        assert_eq!(read_snapshot_up_to(&disk, path, 10).unwrap(), []);
+        let error = read_snapshot_up_to(&disk, path, 9).unwrap_err();
+        assert!(matches!(error, LogError::Corrupt { what: "producer snapshot (size)", .. }), "{error}");
+    }
+
+    #[test]
+    fn bytes_behind_the_entries_are_covered_by_the_checksum_and_ignored() {
+        let entry = ProducerEntry::new(ProducerEpoch::new(3));
+        let mut bytes = format_snapshot([(ProducerId::new(7), &entry)].into_iter());
+        bytes.extend_from_slice(b"more");
+        parse_snapshot(&bytes).unwrap_err();
+        let crc = crc32c(&bytes[CRC_END..]);
+        bytes[2..CRC_END].copy_from_slice(&crc.to_be_bytes());
+        assert_eq!(parse_snapshot(&bytes), Ok(vec![(ProducerId::new(7), entry)]));
     }
 
     #[test]
