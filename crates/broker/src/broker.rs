@@ -9,7 +9,7 @@ use std::thread::JoinHandle;
 use std::time::Duration;
 
 use crossbeam_channel::{Receiver, RecvTimeoutError, Sender, bounded};
-use highwater_log::{CheckedLogConfig, DirOptions, Log, LogConfig, LogDir};
+use highwater_log::{CheckedLogConfig, DirOptions, Disk, Log, LogConfig, LogDir, RealDisk};
 use highwater_metadata::{
     BrokerRegistration, ConfigResolver, Controller, ControllerConfig, Endpoint, FeatureRange, MetadataImage,
     MetadataQuorum, StaticConfig, features,
@@ -24,8 +24,7 @@ use crate::lifecycle::{BrokerError, Event, Lifecycle};
 use crate::net::NetStats;
 use crate::net::{Now, Wakers};
 use crate::node::{Advertised, Counters, Node, Settings};
-use crate::partition::{Directories, Housekeeper, Intervals, log_config};
-use crate::purgatory::Workers;
+use crate::partition::{Directories, Housekeeper, Intervals, SyncThreads, log_config};
 use crate::quorum::{ControllerDriver, ControllerHandle, ControllerStartError, LocalPartitions, MetadataLogError};
 use crate::random::{random_u64, random_uuid};
 use crate::server::{Server, ServerError};
@@ -118,6 +117,15 @@ impl Broker {
     ///
     /// [`StartError`] if the directories, the metadata log or a listener cannot be used.
     pub fn start(config: &BrokerConfig) -> Result<Self, StartError> {
+        Self::start_on(RealDisk::shared(), config)
+    }
+
+    /// Starts a broker whose logs are on `disk`: one that counts calls, say, or fails at a chosen one.
+    ///
+    /// # Errors
+    ///
+    /// As [`start`](Self::start).
+    pub fn start_on(disk: Arc<dyn Disk>, config: &BrokerConfig) -> Result<Self, StartError> {
         let now = Now::read();
         descriptors::raise_limit();
         if config.listeners.is_empty() {
@@ -125,7 +133,7 @@ impl Broker {
         }
         let static_config = &config.static_config;
         let (events, received) = bounded(EVENTS_MAX);
-        let storage = LockedStorage::lock(config)?;
+        let storage = LockedStorage::lock(disk, config)?;
         let cluster_id = storage.cluster_id().to_owned();
         let mut metadata = storage.open_metadata(now.wall)?;
         let mut controller = Controller::new(ControllerConfig {
@@ -152,13 +160,14 @@ impl Broker {
         let registration = registration(config, &directories);
         let driver = ControllerDriver::start(controller, metadata, &registration, local, found, now.wall)?;
         let controller = ControllerHandle::start(driver, Arc::clone(&wakers)).map_err(thread("controller"))?;
+        let syncs = Arc::new(SyncThreads::start(SYNC_THREADS, &wakers).map_err(thread("sync threads"))?);
         let node = Arc::new(Node {
             id: config.node_id,
             settings: settings(config),
             view: Arc::clone(&view),
             controller,
             directories: directories.clone(),
-            workers: Workers::start(WORKERS, QUEUED_WORK_MAX, Arc::clone(&wakers)).map_err(thread("workers"))?,
+            syncs: Arc::clone(&syncs),
             sessions: Sessions::new(number(static_config, "max.incremental.fetch.session.cache.slots", 1000), || {
                 random_u64() as u32
             }),
@@ -173,7 +182,7 @@ impl Broker {
         let server = Arc::new(Mutex::new(Some(server)));
         let lifecycle = Arc::new(Lifecycle::default());
         let keeper = Keeper {
-            housekeeper: Housekeeper::new(view, directories.clone(), intervals(static_config), now.wall),
+            housekeeper: Housekeeper::new(view, directories.clone(), syncs, intervals(static_config), now.wall),
             directories,
             metadata_dir: config.metadata_log_dir.clone(),
             events: received,
@@ -263,6 +272,7 @@ impl Broker {
     }
 
     fn close_logs(&mut self) {
+        self.node.syncs.stop();
         let now = Now::read().wall;
         let epoch = self.node.controller.with(|driver| {
             driver.close(now);
@@ -430,9 +440,7 @@ fn until(due: TimestampMs, now: TimestampMs) -> Duration {
 const CONNECTIONS_STOP_TIMEOUT: Duration = Duration::from_secs(5);
 /// Events of failures that wait for the housekeeping thread; more failures than this end the broker anyway.
 const EVENTS_MAX: usize = 64;
-/// Threads for work that blocks.
-const WORKERS: usize = 2;
-/// Pieces of blocking work that may wait.
-const QUEUED_WORK_MAX: usize = 1024;
+/// Threads that sync logs: as many logs are synced side by side.
+const SYNC_THREADS: usize = 8;
 const FLUSH_CHECK_MS: i64 = 1000;
 const SECURITY_PLAINTEXT: i16 = 0;

@@ -8,8 +8,7 @@ use highwater_metadata::{BrokerImage, StaticConfig};
 use highwater_types::NodeId;
 
 use crate::net::{Now, Peer, Wakers};
-use crate::partition::Directories;
-use crate::purgatory::Workers;
+use crate::partition::{Directories, SyncThreads};
 use crate::quorum::ControllerHandle;
 use crate::view::ViewCell;
 
@@ -22,7 +21,7 @@ pub(crate) struct Node {
     pub(crate) controller: ControllerHandle,
     pub(crate) directories: Directories,
     pub(crate) wakers: Arc<Wakers>,
-    pub(crate) workers: Workers,
+    pub(crate) syncs: Arc<SyncThreads>,
     pub(crate) sessions: crate::api::Sessions,
     pub(crate) counters: Counters,
     /// When the broker was started.

@@ -4,9 +4,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use crossbeam_channel::Sender;
-use highwater_log::{
-    CheckedLogConfig, DirOptions, Disk, LockedDir, LogDir, LogError, MetaProperties, OpenedDir, RealDisk,
-};
+use highwater_log::{CheckedLogConfig, DirOptions, Disk, LockedDir, LogDir, LogError, MetaProperties, OpenedDir};
 use highwater_types::{DirectoryId, NodeId, TimestampMs, TopicPartition};
 
 use crate::config::BrokerConfig;
@@ -74,13 +72,12 @@ pub enum StorageError {
 
 impl LockedStorage {
     /// Locks every directory and checks that all belong to this node and to one cluster.
-    pub(crate) fn lock(config: &BrokerConfig) -> Result<Self, StorageError> {
+    pub(crate) fn lock(disk: Arc<dyn Disk>, config: &BrokerConfig) -> Result<Self, StorageError> {
         let BrokerConfig { log_dirs, metadata_log_dir: metadata_dir, node_id: node, .. } = config;
         check_cluster_id(config.cluster_id.as_deref())?;
         if log_dirs.is_empty() {
             return Err(StorageError::NoDirectory);
         }
-        let disk = RealDisk::shared();
         let lock = |path: &Path| LogDir::lock(Arc::clone(&disk), path);
         let locked = log_dirs.iter().map(|path| lock(path)).collect::<Result<Vec<_>, _>>()?;
         let is_log_dir = log_dirs.contains(metadata_dir);

@@ -2,10 +2,10 @@
 
 use std::sync::Arc;
 
-use highwater_log::{DeleteTask, FlushTask, LogCheckpoint, LogError};
+use highwater_log::{DeleteTask, Log, LogCheckpoint, LogError};
 use highwater_types::TimestampMs;
 
-use super::{Directories, Directory, LockedPartition, Partition, PartitionError};
+use super::{Directories, Directory, LockedPartition, Partition, PartitionError, SyncThreads};
 use crate::view::ViewCell;
 
 /// How often each duty is due, in milliseconds.
@@ -28,6 +28,7 @@ pub(crate) struct Intervals {
 pub(crate) struct Housekeeper {
     view: Arc<ViewCell>,
     directories: Directories,
+    syncs: Arc<SyncThreads>,
     intervals: Intervals,
     retention_due: TimestampMs,
     checkpoint_due: TimestampMs,
@@ -40,11 +41,18 @@ pub(crate) struct Housekeeper {
 }
 
 impl Housekeeper {
-    pub(crate) fn new(view: Arc<ViewCell>, directories: Directories, intervals: Intervals, now: TimestampMs) -> Self {
+    pub(crate) fn new(
+        view: Arc<ViewCell>,
+        directories: Directories,
+        syncs: Arc<SyncThreads>,
+        intervals: Intervals,
+        now: TimestampMs,
+    ) -> Self {
         let written = directories.iter().map(|directory| (Arc::clone(directory), Vec::new())).collect();
         Self {
             view,
             directories,
+            syncs,
             intervals,
             // Kafka also waits half a minute before the first retention, so that a restart is not slowed by it.
             retention_due: now.plus_ms(intervals.retention_ms.min(FIRST_RETENTION_MS)),
@@ -107,7 +115,7 @@ impl Housekeeper {
         }
     }
 
-    /// Syncs the logs whose `flush.ms` has passed. Returns whether any log has that setting.
+    /// Begins to sync the logs whose `flush.ms` has passed. Returns whether any log has that setting.
     fn flush_by_time(&self, now: TimestampMs) -> bool {
         let mut wanted = false;
         let view = self.view.load();
@@ -119,12 +127,11 @@ impl Housekeeper {
             if now < due || locked.log().recovery_point() == locked.log().log_end() {
                 continue;
             }
+            // If another flush is under way, this one is due next time.
+            let Some(task) = locked.begin_flush(Log::flush_task) else { continue };
             *locked.flushed_at() = now;
-            let task = locked.with_log(|log| Ok(log.flush_task()));
             drop(locked);
-            if let Ok(Some(task)) = task {
-                sync(partition, task);
-            }
+            self.syncs.submit(partition, task);
         }
         wanted
     }
@@ -173,22 +180,6 @@ impl Housekeeper {
                 report(partition, &error);
             }
         }
-    }
-}
-
-/// Runs a sync outside the partition's lock and tells the log.
-pub(crate) fn sync(partition: &Partition, task: FlushTask) {
-    match task.run() {
-        Ok(done) => {
-            if let Ok(mut locked) = partition.lock() {
-                // Only the memory of how far the log is synced changes here.
-                let _ = locked.with_log(|log| {
-                    log.complete_flush(done);
-                    Ok(())
-                });
-            }
-        }
-        Err(error) => partition.directory().fail(&error),
     }
 }
 

@@ -4,19 +4,21 @@ mod directory;
 mod error;
 mod housekeeping;
 mod log_config;
+mod syncs;
 mod table;
 
 use std::sync::Arc;
 
-use highwater_log::{AppendSet, Blame, FlushTask, Log, LogCheckpoint, LogError, ReadBound, ReadSlice};
+use highwater_log::{AppendSet, Blame, FlushDone, FlushTask, Log, LogCheckpoint, LogError, ReadBound, ReadSlice};
 use highwater_replication::leader::{Acknowledgement, Acks, Leader};
 use highwater_types::{LeaderEpoch, Offset, TimestampMs, TopicPartition};
 use parking_lot::{MappedMutexGuard, Mutex, MutexGuard};
 
 pub(crate) use directory::{Directories, Directory};
 pub(crate) use error::PartitionError;
-pub(crate) use housekeeping::{Housekeeper, Intervals, sync};
+pub(crate) use housekeeping::{Housekeeper, Intervals};
 pub(crate) use log_config::log_config;
+pub(crate) use syncs::SyncThreads;
 pub(crate) use table::{PartitionTable, TopicEntry};
 
 use crate::net::{WakeToken, Wakers};
@@ -40,6 +42,8 @@ struct Replica {
     leader: Leader,
     /// When the log was last flushed because of `flush.ms`.
     flushed_at: TimestampMs,
+    /// A flush has been handed out and is not complete.
+    is_flushing: bool,
 }
 
 impl Partition {
@@ -50,7 +54,7 @@ impl Partition {
         leader: Leader,
         now: TimestampMs,
     ) -> Self {
-        let replica = Mutex::new(Some(Replica { log, leader, flushed_at: now }));
+        let replica = Mutex::new(Some(Replica { log, leader, flushed_at: now, is_flushing: false }));
         Self { name, directory, replica, watchers: WaitList::default() }
     }
 
@@ -129,7 +133,8 @@ impl LockedPartition<'_> {
 
     /// Appends record sets with one write and moves the high watermark as far as the replicas allow.
     ///
-    /// The caller wakes the watchers after releasing the lock, and gets the sync of rolled segments to run elsewhere.
+    /// The caller wakes the watchers after releasing the lock, and gets the flush that is due to run elsewhere: one at a
+    /// time, whose end is told to [`complete_flush`](Self::complete_flush).
     ///
     /// # Errors
     ///
@@ -146,12 +151,46 @@ impl LockedPartition<'_> {
         if let Some(high_watermark) = leader.appended(log.log_end()) {
             log.advance_high_watermark(high_watermark);
         }
-        Ok(log.due_flush())
+        Ok(self.begin_flush(Log::due_flush))
+    }
+
+    /// Hands out the flush that `choose` takes from the log, unless one is under way.
+    pub(crate) fn begin_flush(&mut self, choose: impl FnOnce(&mut Log) -> Option<FlushTask>) -> Option<FlushTask> {
+        if self.replica.is_flushing {
+            return None;
+        }
+        let task = choose(&mut self.replica.log);
+        self.replica.is_flushing = task.is_some();
+        task
+    }
+
+    /// Takes note of a finished flush: the high watermark may move. Hands out the next, if one is due by now.
+    ///
+    /// The caller wakes the watchers after releasing the lock.
+    pub(crate) fn complete_flush(&mut self, done: FlushDone) -> Option<FlushTask> {
+        self.replica.is_flushing = false;
+        self.replica.log.complete_flush(done);
+        self.advance_high_watermark();
+        self.begin_flush(Log::due_flush)
+    }
+
+    /// Raises the log's high watermark to the leader's, where a flush or a change of settings has made that possible.
+    pub(crate) fn advance_high_watermark(&mut self) {
+        let Replica { log, leader, .. } = &mut *self.replica;
+        log.advance_high_watermark(leader.high_watermark());
     }
 
     /// Whether everything before `end` may be acknowledged to a producer that asked for `acks`.
     pub(crate) fn acknowledge(&self, acks: Acks, end: Offset) -> Acknowledgement {
-        self.replica.leader.acknowledge(acks, end)
+        match acks {
+            Acks::Leader | Acks::All if self.awaits_sync(end) => Acknowledgement::Wait,
+            _ => self.replica.leader.acknowledge(acks, end),
+        }
+    }
+
+    /// Whether something before `end` has to be synced before it may be acknowledged or read by consumers.
+    pub(crate) fn awaits_sync(&self, end: Offset) -> bool {
+        self.replica.log.settled_to() < end
     }
 
     /// Finds the bytes from `start` on.

@@ -266,6 +266,10 @@ impl LocalPartitions {
                     log.set_config(settings.log);
                     Ok(())
                 });
+                locked.advance_high_watermark();
+                drop(locked);
+                // Without `flush.messages` nobody waits for a sync any more.
+                partition.wake(&self.wakers);
             }
         }
     }

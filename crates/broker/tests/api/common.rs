@@ -3,9 +3,11 @@
 use std::collections::BTreeMap;
 use std::io::{ErrorKind, Read, Write};
 use std::net::{SocketAddr, TcpStream};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use highwater_broker::{Broker, BrokerConfig};
+use highwater_broker::{Broker, BrokerConfig, StartError};
+use highwater_log::{Disk, RealDisk};
 use highwater_records::{BatchBuilder, BatchOptions, ProducerStamp, RecordSet};
 use highwater_types::{ErrorCode, Uuid};
 use highwater_wire::frame::{RequestHeader, decode_response_header, encode_request};
@@ -23,6 +25,7 @@ pub(crate) struct TestBroker {
     broker: Option<Broker>,
     directory: tempfile::TempDir,
     properties: BTreeMap<String, String>,
+    disk: Arc<dyn Disk>,
 }
 
 impl TestBroker {
@@ -31,6 +34,10 @@ impl TestBroker {
     }
 
     pub(crate) fn start_with(properties: &[(&str, &str)]) -> Self {
+        Self::start_on(RealDisk::shared(), properties)
+    }
+
+    pub(crate) fn start_on(disk: Arc<dyn Disk>, properties: &[(&str, &str)]) -> Self {
         let directory = tempfile::tempdir().unwrap();
         let mut all = BTreeMap::from([
             ("listeners".to_owned(), "PLAINTEXT://127.0.0.1:0".to_owned()),
@@ -40,8 +47,16 @@ impl TestBroker {
             ("num.network.threads".to_owned(), "2".to_owned()),
         ]);
         all.extend(properties.iter().map(|(key, value)| ((*key).to_owned(), (*value).to_owned())));
-        let broker = Broker::start(&BrokerConfig::new(all.clone()).unwrap()).unwrap();
-        Self { broker: Some(broker), directory, properties: all }
+        // Relative directories are inside the temporary one.
+        for name in ["log.dirs", "metadata.log.dir"] {
+            if let Some(dirs) = all.get_mut(name) {
+                let absolute: Vec<String> =
+                    dirs.split(',').map(|dir| directory.path().join(dir).display().to_string()).collect();
+                *dirs = absolute.join(",");
+            }
+        }
+        let broker = Broker::start_on(Arc::clone(&disk), &BrokerConfig::new(all.clone()).unwrap()).unwrap();
+        Self { broker: Some(broker), directory, properties: all, disk }
     }
 
     pub(crate) fn broker(&self) -> &Broker {
@@ -73,9 +88,18 @@ impl TestBroker {
 
     /// Shuts the broker down, does something with its data, and starts it again.
     pub(crate) fn restart_after(&mut self, meanwhile: impl FnOnce()) {
-        self.broker.take().unwrap().shutdown();
+        self.try_restart_after(meanwhile).unwrap();
+    }
+
+    /// Like [`restart_after`](Self::restart_after), for a broker that may refuse to start.
+    pub(crate) fn try_restart_after(&mut self, meanwhile: impl FnOnce()) -> Result<(), StartError> {
+        if let Some(broker) = self.broker.take() {
+            broker.shutdown();
+        }
         meanwhile();
-        self.broker = Some(Broker::start(&BrokerConfig::new(self.properties.clone()).unwrap()).unwrap());
+        let config = BrokerConfig::new(self.properties.clone()).unwrap();
+        self.broker = Some(Broker::start_on(Arc::clone(&self.disk), &config)?);
+        Ok(())
     }
 }
 

@@ -7,6 +7,8 @@ mod api_versions;
 mod common;
 mod configs;
 mod connection;
+mod durability;
+mod faulty_disk;
 mod fetch;
 mod housekeeping;
 mod list_offsets;

@@ -33,7 +33,7 @@ pub(super) struct Appended {
     /// [`TimestampMs::NONE`] unless the topic stamps records itself.
     pub(super) append_time: TimestampMs,
     pub(super) log_start: Offset,
-    /// Set if replicas have to store them before they are acknowledged.
+    /// Set if they have to be synced, or stored by replicas, before they are acknowledged.
     pub(super) wait_for: Option<(Acks, Offset)>,
 }
 
@@ -150,7 +150,7 @@ fn pend(request: &Staged<'_>, items: &mut [Item], cx: &Cx<'_>) -> Result<Pending
         })
         .collect();
     let timeout = Duration::from_millis(u64::try_from(request.parsed.timeout_ms).unwrap_or(0));
-    Ok(PendingAnswer { to: request.parsed.to, topics, waits, deadline: cx.now.instant + timeout })
+    Ok(PendingAnswer { to: request.parsed.to, topics, waits, deadline: Some(cx.now.instant + timeout) })
 }
 
 fn body_of<'r>(request: &'r Staged<'_>) -> Result<ProduceRequest<'r>, Refused> {

@@ -1,4 +1,4 @@
-//! `acks=all` requests that wait for their replicas.
+//! Requests that wait for their replicas (`acks=all`) or for a sync (`flush.messages`).
 
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -22,9 +22,11 @@ pub(crate) struct ParkedProduce {
 pub(super) struct PendingAnswer {
     pub(super) to: ReplyTo,
     pub(super) topics: Vec<PendingTopic>,
-    /// Partitions whose replicas are not there yet.
+    /// Partitions whose records are not synced yet, or whose replicas are not there yet.
     pub(super) waits: Vec<Wait>,
-    pub(super) deadline: Instant,
+    /// When to give up on replicas; `None` once that has passed. A sync has no deadline: in Kafka it is part of the
+    /// append.
+    pub(super) deadline: Option<Instant>,
 }
 
 pub(super) struct PendingTopic {
@@ -48,7 +50,7 @@ impl ParkedProduce {
 
     /// Watches the partitions of the first answer, and looks once more in case one has moved in between.
     pub(super) fn park(mut self, cx: &Cx<'_>) -> Outcome {
-        let deadline = self.answers.front().map(|answer| answer.deadline);
+        let deadline = self.answers.front().and_then(|answer| answer.deadline);
         if let Some(answer) = self.answers.front_mut() {
             answer.waits.iter().for_each(|wait| wait.partition.watch(cx.peer.token()));
             answer.settle();
@@ -78,10 +80,18 @@ impl PendingAnswer {
         });
     }
 
-    fn give_up(&mut self) {
-        for wait in std::mem::take(&mut self.waits) {
-            fail(&mut self.topics, &wait, ErrorCode::RequestTimedOut);
-        }
+    /// Fails the waits that are too late: those for replicas, and when the broker stops those for a sync too.
+    fn give_up(&mut self, why: Wake) {
+        let Self { topics, waits, deadline, .. } = self;
+        *deadline = None;
+        waits.retain(|wait| {
+            let is_syncing = || wait.partition.lock().is_ok_and(|locked| locked.awaits_sync(wait.end));
+            if why != Wake::Stopping && is_syncing() {
+                return true;
+            }
+            fail(topics, wait, ErrorCode::RequestTimedOut);
+            false
+        });
     }
 
     fn send(self, out: &mut Out) -> Result<Outcome, Refused> {
@@ -118,13 +128,13 @@ pub(in crate::api) fn resume(
 ) -> Result<Outcome, Refused> {
     while let Some(mut answer) = parked.answers.pop_front() {
         answer.settle();
+        let is_late = answer.deadline.is_none_or(|deadline| deadline <= cx.now.instant);
+        if why == Wake::Stopping || is_late {
+            answer.give_up(why);
+        }
         if !answer.waits.is_empty() {
-            if why == Wake::Stopping || answer.deadline <= cx.now.instant {
-                answer.give_up();
-            } else {
-                parked.answers.push_front(answer);
-                return Ok(parked.park(cx));
-            }
+            parked.answers.push_front(answer);
+            return Ok(parked.park(cx));
         }
         answer.send(out)?;
     }

@@ -15,7 +15,7 @@ use crate::api::error_map::ToCode;
 use crate::api::request::{Cx, NAMES_MAX, Refused, ReplyTo, at_most};
 use crate::api::service::read_header;
 use crate::api::supported::SupportedApi;
-use crate::partition::{Partition, PartitionError, sync};
+use crate::partition::{Partition, PartitionError};
 
 /// Vectors that the batches of one loop reuse.
 #[derive(Default)]
@@ -178,8 +178,8 @@ fn append_run(cx: &Cx<'_>, items: &mut [Item], run: &[usize], bytes: &mut [Optio
             Err(error) => item.outcome = ItemOutcome::Failed(Box::new(Failure::new(error.to_code(), None))),
         }
     }
-    let due_sync = match locked.append(&mut sets, cx.now.wall) {
-        Ok(due_sync) => due_sync,
+    let due_flush = match locked.append(&mut sets, cx.now.wall) {
+        Ok(due_flush) => due_flush,
         Err(error) => {
             drop(locked);
             return fail(items, &error);
@@ -206,27 +206,14 @@ fn append_run(cx: &Cx<'_>, items: &mut [Item], run: &[usize], bytes: &mut [Optio
             Err(error) => ItemOutcome::Failed(Box::new(Failure::of_append(&error, log_start))),
         };
     }
+    // What has to be synced first is not there for anyone yet; the end of the sync wakes those who wait.
+    let is_shown = !locked.awaits_sync(locked.log().log_end());
     drop(locked);
-    partition.wake(&cx.node.wakers);
-    if let Some(task) = due_sync {
-        sync_later(cx, &partition, task);
+    if is_shown {
+        partition.wake(&cx.node.wakers);
     }
-}
-
-/// Syncs what a roll left behind on a worker, or here and now if all of them are busy.
-fn sync_later(cx: &Cx<'_>, partition: &Arc<Partition>, task: highwater_log::FlushTask) {
-    let slot = Arc::new(parking_lot::Mutex::new(Some(task)));
-    let shared = Arc::clone(&slot);
-    let target = Arc::clone(partition);
-    let submitted = cx.node.workers.submit(move || {
-        if let Some(task) = shared.lock().take() {
-            sync(&target, task);
-        }
-    });
-    if submitted.is_err()
-        && let Some(task) = slot.lock().take()
-    {
-        sync(partition, task);
+    if let Some(task) = due_flush {
+        cx.node.syncs.submit(&partition, task);
     }
 }
 
