@@ -9,24 +9,26 @@ use std::path::Path;
 use highwater_log::{Finding, LogConfig, MemDisk, Severity, VerifyOptions, verify_log};
 
 use support::txn::{in_txn, mark, marker, whole_txn};
-use support::{DIR, NOW, append, batch, new_log, path};
+use support::{DIR, NOW, append, batch, new_log, path, produced};
 
 const INDEX: &str = "00000000000000000000.txnindex";
-const LAST_INDEX: &str = "00000000000000000012.txnindex";
+const LAST_INDEX: &str = "00000000000000000013.txnindex";
 
 /// Two segments, with two aborted transactions in the first (2 to 4, 5 to 7) and one that goes on into the second
-/// (10 to 12), and committed ones between.
+/// (11 to 13), and committed ones between. At the end a marker that aborts nothing.
 fn closed_log() -> MemDisk {
     let (disk, mut log) = new_log(LogConfig::default());
     append(&mut log, &batch(2, 10)).unwrap();
     whole_txn(&mut log, 1, 0, false);
     whole_txn(&mut log, 2, 0, false);
     mark(&mut log, &marker(3, 0, false, 0)).unwrap();
-    append(&mut log, &batch(1, 10)).unwrap();
+    append(&mut log, &batch(2, 10)).unwrap();
     append(&mut log, &in_txn(1, 0, 2, 2)).unwrap();
     log.roll(NOW).unwrap();
     mark(&mut log, &marker(1, 0, false, 0)).unwrap();
     whole_txn(&mut log, 2, 2, true);
+    append(&mut log, &produced(5, 0, 0, 1)).unwrap();
+    mark(&mut log, &marker(5, 0, false, 0)).unwrap();
     log.close(NOW).unwrap();
     disk
 }
@@ -79,8 +81,8 @@ fn an_aborted_transaction_that_is_not_listed_is_damage() {
     let [(severity, name, _, found)] = &found[..] else { panic!("{found:?}") };
     assert_eq!((*severity, name.as_str(), found.as_str()), (Severity::Damage, "00000000000000000000.log", what));
     let found = found_after(LAST_INDEX, Vec::clear);
-    let what = "abort marker of records from offset 10 on, which no transaction index names";
-    assert_eq!(found, [damage("00000000000000000012.log", 0, what)]);
+    let what = "abort marker of records from offset 11 on, which no transaction index names";
+    assert_eq!(found, [damage("00000000000000000013.log", 0, what)]);
 }
 
 #[test]
@@ -97,10 +99,10 @@ fn entries_that_contradict_the_log_are_damage() {
     let found = found_after(LAST_INDEX, |bytes| {
         let mut second = bytes.clone();
         put(&mut second, 2, 2);
-        put(&mut second, 18, 15);
+        put(&mut second, 18, 16);
         bytes.extend(second);
     });
-    assert_eq!(found, [damage(LAST_INDEX, 34, "no abort marker of producer 2 at offset 15")]);
+    assert_eq!(found, [damage(LAST_INDEX, 34, "no abort marker of producer 2 at offset 16")]);
 }
 
 #[test]
@@ -108,8 +110,8 @@ fn entries_may_begin_below_the_records_and_be_stable_above_the_marker() {
     // The first records may have been deleted.
     assert_eq!(found_after(INDEX, |bytes| put(bytes, 34 + 10, 1)), []);
     // The oldest open transaction may be one that a follower was given together with the marker.
-    assert_eq!(found_after(INDEX, |bytes| put(bytes, 34 + 26, 10)), []);
-    for stable in [9, 11, 14, 900] {
+    assert_eq!(found_after(INDEX, |bytes| put(bytes, 34 + 26, 11)), []);
+    for stable in [9, 10, 12, 14, 900] {
         let what = format!("entry stable up to {stable}, where no transaction begins");
         assert_eq!(found_after(INDEX, |bytes| put(bytes, 34 + 26, stable)), [damage(INDEX, 34, &what)]);
     }
