@@ -9,7 +9,7 @@ use std::thread::JoinHandle;
 use std::time::Duration;
 
 use crossbeam_channel::{Receiver, RecvTimeoutError, Sender, bounded};
-use highwater_log::{CheckedLogConfig, DirOptions, Disk, Log, LogConfig, LogDir, RealDisk};
+use highwater_log::{CheckedLogConfig, CleanerConfig, DirOptions, Disk, Log, LogConfig, LogDir, RealDisk};
 use highwater_metadata::{
     BrokerRegistration, ConfigResolver, Controller, ControllerConfig, Endpoint, FeatureRange, MetadataImage,
     MetadataQuorum, StaticConfig, features,
@@ -24,7 +24,7 @@ use crate::lifecycle::{BrokerError, Event, Lifecycle};
 use crate::net::NetStats;
 use crate::net::{Now, Wakers};
 use crate::node::{Advertised, Counters, Node, Settings};
-use crate::partition::{Directories, Housekeeper, Intervals, SyncThreads, log_config};
+use crate::partition::{CleanerPool, CleanerSettings, Directories, Housekeeper, Intervals, SyncThreads, log_config};
 use crate::quorum::{ControllerDriver, ControllerHandle, ControllerStartError, LocalPartitions, MetadataLogError};
 use crate::random::{random_u64, random_uuid};
 use crate::server::{Server, ServerError};
@@ -49,6 +49,7 @@ pub struct Broker {
     local_addrs: Vec<SocketAddr>,
     events: Sender<Event>,
     housekeeping: Option<JoinHandle<()>>,
+    cleaner: Option<CleanerPool>,
     /// The directory of the metadata log, if it is no log directory; holds its lock.
     apart: Option<LogDir>,
 }
@@ -181,8 +182,12 @@ impl Broker {
         let local_addrs = server.local_addrs().to_vec();
         let server = Arc::new(Mutex::new(Some(server)));
         let lifecycle = Arc::new(Lifecycle::default());
+        let housekeeper =
+            Housekeeper::new(Arc::clone(&view), directories.clone(), syncs, intervals(static_config), now.wall);
+        let cleaner =
+            CleanerPool::start(view, cleaner(static_config), housekeeper.deleting()).map_err(thread("cleaner"))?;
         let keeper = Keeper {
-            housekeeper: Housekeeper::new(view, directories.clone(), syncs, intervals(static_config), now.wall),
+            housekeeper,
             directories,
             metadata_dir: config.metadata_log_dir.clone(),
             events: received,
@@ -201,7 +206,16 @@ impl Broker {
                 }
             })
             .map_err(thread("housekeeping"))?;
-        Ok(Self { node, lifecycle, server, local_addrs, events, housekeeping: Some(housekeeping), apart })
+        Ok(Self {
+            node,
+            lifecycle,
+            server,
+            local_addrs,
+            events,
+            housekeeping: Some(housekeeping),
+            cleaner: Some(cleaner),
+            apart,
+        })
     }
 
     /// The address of the first listener, with its real port.
@@ -256,6 +270,8 @@ impl Broker {
     fn stop(&mut self) {
         // Thousands of partitions may be on the way; who stops the broker does not wait for them.
         self.node.directories.iter().for_each(|directory| directory.begin_close());
+        // Its last renames come before the logs are closed.
+        drop(self.cleaner.take());
         let server = self.server.lock().take();
         if let Some(server) = server {
             server.stop(CONNECTIONS_STOP_TIMEOUT);
@@ -369,6 +385,30 @@ fn intervals(config: &StaticConfig) -> Intervals {
         flush_ms: FLUSH_CHECK_MS,
         producers_ms: number(config, "producer.id.expiration.check.interval.ms", 600_000),
     }
+}
+
+fn cleaner(config: &StaticConfig) -> CleanerSettings {
+    let defaults = CleanerConfig::default();
+    let threads: usize = number(config, "log.cleaner.threads", 1);
+    let share = |bytes: usize| bytes / threads.max(1);
+    let load = decimal(config, "log.cleaner.io.buffer.load.factor").unwrap_or(0.9);
+    CleanerSettings {
+        threads: if config.flag("log.cleaner.enable").unwrap_or(true) { threads } else { 0 },
+        backoff: Duration::from_millis(number(config, "log.cleaner.backoff.ms", 15_000)),
+        bytes_per_second_max: decimal(config, "log.cleaner.io.max.bytes.per.second").unwrap_or(f64::MAX),
+        memory: CleanerConfig {
+            dedupe_bytes_max: share(number(config, "log.cleaner.dedupe.buffer.size", defaults.dedupe_bytes_max)),
+            // Within 1 and 99, as Kafka takes what it gets and this is a share.
+            load_percent_max: (load * 100.0).clamp(1.0, 99.0) as u8,
+            io_bytes_max: share(number(config, "log.cleaner.io.buffer.size", defaults.io_bytes_max)).max(1),
+            ..defaults
+        },
+    }
+}
+
+/// A decimal number of the configuration.
+fn decimal(config: &StaticConfig, name: &str) -> Option<f64> {
+    config.get(name)?.parse().ok()
 }
 
 /// A number of the configuration; `default` is Kafka's, for a key that our table should lack.

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use highwater_log::{DeleteTask, Log, LogCheckpoint, LogError};
 use highwater_types::TimestampMs;
+use parking_lot::Mutex;
 
 use super::{Directories, Directory, LockedPartition, Partition, PartitionError, SyncThreads};
 use crate::view::ViewCell;
@@ -36,9 +37,11 @@ pub(crate) struct Housekeeper {
     producers_due: TimestampMs,
     /// What each directory's checkpoint files hold.
     written: Vec<(Arc<Directory>, Vec<LogCheckpoint>)>,
-    /// Partitions with renamed segments that wait for their unlinking.
-    deleting: Vec<Arc<Partition>>,
+    deleting: Deleting,
 }
+
+/// Partitions with renamed segments that wait for their unlinking, once for each time that segments were renamed.
+pub(crate) type Deleting = Arc<Mutex<Vec<Arc<Partition>>>>;
 
 impl Housekeeper {
     pub(crate) fn new(
@@ -60,8 +63,13 @@ impl Housekeeper {
             flush_due: now.plus_ms(intervals.flush_ms),
             producers_due: now.plus_ms(intervals.producers_ms),
             written,
-            deleting: Vec::new(),
+            deleting: Deleting::default(),
         }
+    }
+
+    /// Where others say which partitions have files to unlink.
+    pub(crate) fn deleting(&self) -> Deleting {
+        Arc::clone(&self.deleting)
     }
 
     /// When [`run`](Self::run) has something to do.
@@ -144,7 +152,7 @@ impl Housekeeper {
                 Ok(0) => {}
                 Ok(segments) => {
                     tracing::info!(partition = %partition.name(), segments, "retention removed segments");
-                    self.deleting.push(Arc::clone(partition));
+                    self.deleting.lock().push(Arc::clone(partition));
                 }
                 Err(error) => report(partition, &error),
             }
@@ -157,7 +165,8 @@ impl Housekeeper {
                 unlink(task);
             }
         }
-        self.deleting.retain(|partition| {
+        let mut deleting = std::mem::take(&mut *self.deleting.lock());
+        deleting.retain(|partition| {
             let Ok(mut locked) = partition.lock() else { return false };
             let task = locked.with_log(|log| Ok(log.due_deletions(now))).ok().flatten();
             drop(locked);
@@ -169,6 +178,7 @@ impl Housekeeper {
                 None => true,
             }
         });
+        self.deleting.lock().append(&mut deleting);
     }
 
     fn each(&self, work: impl Fn(LockedPartition<'_>) -> Result<(), PartitionError>) {

@@ -1,6 +1,6 @@
 //! From a topic's effective configuration to the log's.
 
-use highwater_log::{CheckedLogConfig, CleanupPolicy, ConfigError, LogConfig};
+use highwater_log::{CheckedLogConfig, CleanupPolicy, ConfigError, DirtyRatio, LogConfig};
 use highwater_metadata::config::{
     CompressionType, ConfigResolver, RecordValidation, TimestampType as TopicTimestampType, TopicConfig,
 };
@@ -44,7 +44,14 @@ pub(crate) fn log_config(
         flush_messages: never_is_none(topic.flush_messages),
         flush_ms: never_is_none(topic.flush_ms),
         preallocate: topic.preallocate,
-        compaction_lag_ms_max: topic.cleanup_policy.compact.then_some(topic.max_compaction_lag_ms),
+        compaction_lag_ms_max: topic
+            .cleanup_policy
+            .compact
+            .then(|| never_is_none(topic.max_compaction_lag_ms))
+            .flatten(),
+        compaction_lag_ms_min: topic.min_compaction_lag_ms,
+        dirty_ratio_min: DirtyRatio::new(topic.min_cleanable_dirty_ratio).unwrap_or_default(),
+        delete_retention_ms: topic.delete_retention_ms,
         producer_expiration_ms: producer_expiration_ms(resolver),
         jitter_seed,
         ..LogConfig::default()

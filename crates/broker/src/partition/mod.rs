@@ -1,5 +1,6 @@
 //! The partitions on this broker: their logs, their leadership, and who waits for them.
 
+mod cleaner;
 mod directory;
 mod error;
 mod housekeeping;
@@ -14,6 +15,7 @@ use highwater_replication::leader::{Acknowledgement, Acks, Leader};
 use highwater_types::{LeaderEpoch, Offset, TimestampMs, TopicPartition};
 use parking_lot::{MappedMutexGuard, Mutex, MutexGuard};
 
+pub(crate) use cleaner::{CleanerPool, CleanerSettings};
 pub(crate) use directory::{Directories, Directory};
 pub(crate) use error::PartitionError;
 pub(crate) use housekeeping::{Housekeeper, Intervals};

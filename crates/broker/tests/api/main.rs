@@ -5,6 +5,7 @@
 mod admin;
 mod api_versions;
 mod common;
+mod compaction;
 mod configs;
 mod connection;
 mod durability;
