@@ -461,3 +461,15 @@ fn output_that_does_not_fit_one_segment_becomes_several() {
     assert_eq!(records(&log), before);
     assert_eq!(bases(&log), segments);
 }
+
+#[test]
+fn offsets_without_a_record_at_the_end_of_a_segment_count_as_cleaned() {
+    let (_, mut log) = new_log(LogConfig { segment_bytes_max: 100, ..config() });
+    put(&mut log, &[("a", "1")]);
+    let later = batch_of(&[("b", "1")], BatchOptions { base_offset: 7, ..BatchOptions::default() });
+    log.append_as_follower(&later, None, NOW).unwrap();
+    log.advance_high_watermark(log.log_end());
+    assert_eq!(bases(&log), [0, 7]);
+    assert_eq!(clean_all(&mut log, NOW).first_dirty, Some(offset(7)));
+    assert!(!log.cleanable(NOW).unwrap().is_due());
+}
