@@ -5,16 +5,16 @@ use std::io::{self, Write};
 use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
 
-use clap::{Args, ValueEnum};
+use clap::Args;
 use highwater_log::{CleanStats, CleanStep, Cleaned, Cleaner, CleanupPolicy, Log, LogConfig, OpenOptions, RealDisk};
 use highwater_types::{Offset, TimestampMs};
 use serde_json::{Value, json};
 
 use super::copy::copy_partition;
 use super::directory::Directory;
+use super::output::{Output, Report};
 use super::settings::Settings;
 use crate::error::{CliError, Kind};
-use crate::progress::{Progress, Style};
 
 /// Arguments of `highwater log compact`.
 #[derive(Args, Debug)]
@@ -30,23 +30,10 @@ pub(crate) struct Compact {
     /// Close the last segment first, so that it is compacted too.
     #[arg(long)]
     roll: bool,
-    /// How to print.
-    #[arg(short = 'o', long, value_enum, default_value_t = Format::Table)]
-    output: Format,
     #[command(flatten)]
     settings: Settings,
-    /// How to show progress.
-    #[arg(long, value_enum, default_value_t = Style::Auto)]
-    progress: Style,
-}
-
-/// Forms of output.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-enum Format {
-    /// Lines to read.
-    Table,
-    /// One JSON object.
-    Json,
+    #[command(flatten)]
+    output: Output,
 }
 
 impl Compact {
@@ -60,7 +47,7 @@ impl Compact {
         };
         make_empty(&self.out)?;
         let bytes = directory.log_bytes().map_err(|error| failed(&error))?;
-        let mut progress = Progress::bytes(self.progress, "copying", bytes);
+        let mut progress = self.output.progress("copying", bytes);
         copy_partition(&directory.path, &self.out, &mut progress).map_err(|error| failed(&error))?;
         progress.finish();
 
@@ -76,10 +63,7 @@ impl Compact {
         if let Some(task) = log.due_deletions(TimestampMs(i64::MAX)) {
             task.run().map_err(|error| failed(&error))?;
         }
-        match self.print(&outcome) {
-            Err(error) if error.kind() != io::ErrorKind::BrokenPipe => Err(CliError::caused("cannot print", &error)),
-            _ => Ok(()),
-        }
+        self.output.print(&outcome)
     }
 
     /// One pass; `None` if there is nothing that may be compacted.
@@ -92,7 +76,7 @@ impl Compact {
         let Some(mut task) = log.clean_task(&cleanable, now)? else { return Ok(None) };
         // Read for the keys, read again, and as much written at the most.
         let total = cleanable.cleanable_bytes * 3 + cleanable.clean_bytes * 2;
-        let mut progress = Progress::bytes(self.progress, "compacting", total);
+        let mut progress = self.output.progress("compacting", total);
         let mut cleaner = Cleaner::default();
         let mut step = |bytes| {
             progress.add(bytes);
@@ -104,14 +88,6 @@ impl Compact {
         progress.finish();
         Ok(Some(log.finish_clean(task)))
     }
-
-    fn print(&self, outcome: &Outcome) -> io::Result<()> {
-        let mut out = io::stdout().lock();
-        match self.output {
-            Format::Json => writeln!(out, "{}", outcome.to_json()),
-            Format::Table => outcome.table(&mut out),
-        }
-    }
 }
 
 /// What is printed.
@@ -121,8 +97,8 @@ struct Outcome {
     bytes_after: u64,
 }
 
-impl Outcome {
-    fn table(&self, out: &mut impl Write) -> io::Result<()> {
+impl Report for Outcome {
+    fn table(&self, out: &mut dyn Write) -> io::Result<()> {
         let Some(Cleaned { first_dirty, stats }) = &self.cleaned else {
             return writeln!(out, "nothing to compact: only closed segments are, and there is no dirty one");
         };
@@ -136,7 +112,7 @@ impl Outcome {
         Ok(())
     }
 
-    fn to_json(&self) -> Value {
+    fn json(&self) -> Value {
         let stats = self.cleaned.map_or(CleanStats::default(), |cleaned| cleaned.stats);
         json!({
             "first_dirty": self.cleaned.and_then(|cleaned| cleaned.first_dirty).map(Offset::value),

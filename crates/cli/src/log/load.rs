@@ -3,16 +3,17 @@
 use std::io::{self, Write};
 use std::path::PathBuf;
 
-use clap::{Args, ValueEnum};
+use clap::Args;
 use highwater_log::json::state_json;
 use highwater_log::{Log, LogConfig, LogState, OpenOptions, RealDisk};
 use highwater_types::Offset;
+use serde_json::Value;
 
 use super::copy::copy_partition;
 use super::directory::Directory;
+use super::output::{Output, Report};
 use super::settings::Settings;
 use crate::error::CliError;
-use crate::progress::{Progress, Style};
 
 /// Arguments of `highwater log load`.
 #[derive(Args, Debug)]
@@ -31,23 +32,10 @@ pub(crate) struct Load {
     /// Where to put the copy that is loaded; by default among the system's temporary files.
     #[arg(long, value_name = "DIR")]
     scratch: Option<PathBuf>,
-    /// How to print.
-    #[arg(short = 'o', long, value_enum, default_value_t = Format::Table)]
-    output: Format,
     #[command(flatten)]
     settings: Settings,
-    /// How to show progress.
-    #[arg(long, value_enum, default_value_t = Style::Auto)]
-    progress: Style,
-}
-
-/// Forms of output.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-enum Format {
-    /// The log's offsets, and a line for each segment.
-    Table,
-    /// One JSON object with everything, index entries and batches too.
-    Json,
+    #[command(flatten)]
+    output: Output,
 }
 
 impl Load {
@@ -62,7 +50,7 @@ impl Load {
             None => tempfile::tempdir(),
         }
         .map_err(failed)?;
-        let mut progress = Progress::bytes(self.progress, "copying", directory.log_bytes().map_err(failed)?);
+        let mut progress = self.output.progress("copying", directory.log_bytes().map_err(failed)?);
         copy_partition(&directory.path, scratch.path(), &mut progress).map_err(failed)?;
         progress.finish();
         let options = OpenOptions {
@@ -74,22 +62,21 @@ impl Load {
         };
         let loaded = Log::open(RealDisk::shared(), scratch.path(), config, options);
         let state = loaded.and_then(|log| log.describe()).map_err(|error| CliError::caused(what(), &error))?;
-        match self.print(&state) {
-            Err(error) if error.kind() != io::ErrorKind::BrokenPipe => Err(CliError::caused("cannot print", &error)),
-            _ => Ok(()),
-        }
-    }
-
-    fn print(&self, state: &LogState) -> io::Result<()> {
-        let mut out = io::stdout().lock();
-        match self.output {
-            Format::Json => writeln!(out, "{:#}", state_json(state)),
-            Format::Table => table(&mut out, state),
-        }
+        self.output.print(&state)
     }
 }
 
-fn table(out: &mut impl Write, state: &LogState) -> io::Result<()> {
+impl Report for LogState {
+    fn table(&self, out: &mut dyn Write) -> io::Result<()> {
+        table(out, self)
+    }
+
+    fn json(&self) -> Value {
+        state_json(self)
+    }
+}
+
+fn table(out: &mut dyn Write, state: &LogState) -> io::Result<()> {
     writeln!(out, "log start       {}", state.log_start)?;
     writeln!(out, "log end         {}", state.log_end)?;
     writeln!(out, "recovery point  {}", state.recovery_point)?;

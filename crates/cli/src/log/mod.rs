@@ -5,6 +5,7 @@ mod copy;
 mod directory;
 mod dump;
 mod load;
+mod output;
 mod settings;
 mod verify;
 

@@ -1,39 +1,26 @@
 //! `highwater log verify`.
 
-use std::io::{self, BufWriter, Write};
+use std::io::{self, Write};
 use std::path::PathBuf;
 
-use clap::{Args, ValueEnum};
+use clap::Args;
 use highwater_log::{Finding, RealDisk, Verification, VerifyOptions, verify_dir, verify_log};
 use serde_json::{Value, json};
 
 use super::directory::{Directory, DirectoryKind};
+use super::output::{Output, Report};
 use crate::error::{CliError, Kind};
-use crate::progress::{Progress, Style};
 
 /// Arguments of `highwater log verify`.
 #[derive(Args, Debug)]
 pub(crate) struct Verify {
     /// A log directory, or the directory of one partition. No broker may use it meanwhile.
     path: PathBuf,
-    /// How to print.
-    #[arg(short = 'o', long, value_enum, default_value_t = Format::Table)]
-    output: Format,
     /// Look at headers and checksums only, not into compressed batches.
     #[arg(long)]
     no_records: bool,
-    /// How to show progress.
-    #[arg(long, value_enum, default_value_t = Style::Auto)]
-    progress: Style,
-}
-
-/// Forms of output.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-enum Format {
-    /// One finding a line, and a summary.
-    Table,
-    /// One JSON object.
-    Json,
+    #[command(flatten)]
+    output: Output,
 }
 
 impl Verify {
@@ -44,7 +31,7 @@ impl Verify {
             CliError::caused(format!("cannot verify {}", self.path.display()), error)
         };
         let total = directory.log_bytes().map_err(|error| unreadable(&error))?;
-        let mut progress = Progress::bytes(self.progress, "verifying", total);
+        let mut progress = self.output.progress("verifying", total);
         let options = VerifyOptions { records: !self.no_records, ..VerifyOptions::default() };
         let verify = match directory.kind {
             DirectoryKind::Partition => verify_log,
@@ -53,12 +40,7 @@ impl Verify {
         let done = verify(&RealDisk, &directory.path, options, &mut |bytes| progress.add(bytes));
         progress.finish();
         let done = done.map_err(|error| unreadable(&error))?;
-        match self.print(&done) {
-            Err(error) if error.kind() != io::ErrorKind::BrokenPipe => {
-                return Err(CliError::caused("cannot print", &error));
-            }
-            _ => {}
-        }
+        self.output.print(&done)?;
         if done.is_sound() {
             return Ok(());
         }
@@ -66,18 +48,19 @@ impl Verify {
         let why = format!("{} of what was found contradicts its checksum, the format or other files", done.damages);
         Err(CliError::new(Kind::Failed, what, why).hint("restore the partition from another replica or a backup"))
     }
+}
 
-    fn print(&self, done: &Verification) -> io::Result<()> {
-        let mut out = BufWriter::new(io::stdout().lock());
-        match self.output {
-            Format::Table => table(&mut out, done)?,
-            Format::Json => writeln!(out, "{}", to_json(done))?,
-        }
-        out.flush()
+impl Report for Verification {
+    fn table(&self, out: &mut dyn Write) -> io::Result<()> {
+        table(out, self)
+    }
+
+    fn json(&self) -> Value {
+        to_json(self)
     }
 }
 
-fn table(out: &mut impl Write, done: &Verification) -> io::Result<()> {
+fn table(out: &mut dyn Write, done: &Verification) -> io::Result<()> {
     for finding in &done.findings {
         writeln!(out, "{finding}")?;
     }
