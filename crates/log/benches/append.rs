@@ -9,10 +9,11 @@ use std::fs::File;
 use std::hint::black_box;
 use std::io::IoSlice;
 use std::path::Path;
+use std::sync::Arc;
 use std::time::Duration;
 
 use criterion::{BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
-use highwater_log::{AppendOrigin, AppendSet, Log, LogConfig, OpenOptions, RealDisk};
+use highwater_log::{AppendOrigin, AppendSet, CachedDisk, Disk, Log, LogConfig, OpenOptions, RealDisk};
 use highwater_records::{BatchBuilder, BatchOptions, BatchView};
 use highwater_types::{LeaderEpoch, Offset, TimestampMs};
 use nix::libc;
@@ -67,21 +68,21 @@ fn raw(dir: &Path, batch: &[u8], group: usize, rounds: u64) -> Duration {
     spent
 }
 
-fn open(dir: &Path, config: &LogConfig) -> Log {
-    let _ = std::fs::remove_dir_all(dir);
+fn open(disk: &Arc<dyn Disk>, dir: &Path, config: &LogConfig) -> Log {
+    let _ = disk.remove_dir_all(dir);
     let config = config.clone().checked().expect("a valid config");
-    Log::open(RealDisk::shared(), dir, config, OpenOptions::unclean(NOW)).expect("a new log")
+    Log::open(Arc::clone(disk), dir, config, OpenOptions::unclean(NOW)).expect("a new log")
 }
 
 /// What a leader does with the same batches: validate, assign, index, producer state, write.
-fn append(dir: &Path, config: &LogConfig, batch: &[u8], group: usize, rounds: u64) -> Duration {
+fn append(disk: &Arc<dyn Disk>, dir: &Path, config: &LogConfig, batch: &[u8], group: usize, rounds: u64) -> Duration {
     let dir = dir.join("topic-0");
-    let mut log = open(&dir, config);
+    let mut log = open(disk, &dir, config);
     let mut batches = vec![batch.to_vec(); group];
     let mut spent = Duration::ZERO;
     for _ in 0..rounds {
         if FILE_BYTES_MAX < log.size_bytes() {
-            log = open(&dir, config);
+            log = open(disk, &dir, config);
         }
         for batch in &mut batches {
             // The offset of the round before would be refused.
@@ -102,6 +103,8 @@ fn append(dir: &Path, config: &LogConfig, batch: &[u8], group: usize, rounds: u6
 
 fn appends(criterion: &mut Criterion) {
     let dir = tempfile::tempdir().expect("a temporary directory");
+    let real = RealDisk::shared();
+    let cached = CachedDisk::new(RealDisk::shared(), 1_000).shared();
     let plain = LogConfig::default();
     let reserving = LogConfig { allocation_step_bytes: Some(32 << 20), ..LogConfig::default() };
     for (name, size) in [("1KiB", 1 << 10), ("16KiB", 16 << 10), ("64KiB", 64 << 10), ("1MiB", 1 << 20)] {
@@ -113,10 +116,13 @@ fn appends(criterion: &mut Criterion) {
                 b.iter_custom(|rounds| raw(dir.path(), &batch, group, rounds));
             });
             bench.bench_function(BenchmarkId::from_parameter("log"), |b| {
-                b.iter_custom(|rounds| append(dir.path(), &plain, &batch, group, rounds));
+                b.iter_custom(|rounds| append(&real, dir.path(), &plain, &batch, group, rounds));
+            });
+            bench.bench_function(BenchmarkId::from_parameter("log-cached"), |b| {
+                b.iter_custom(|rounds| append(&cached, dir.path(), &plain, &batch, group, rounds));
             });
             bench.bench_function(BenchmarkId::from_parameter("log-reserving"), |b| {
-                b.iter_custom(|rounds| append(dir.path(), &reserving, &batch, group, rounds));
+                b.iter_custom(|rounds| append(&real, dir.path(), &reserving, &batch, group, rounds));
             });
             bench.finish();
         }

@@ -10,7 +10,7 @@ use crate::files::{format_table, parse_table, read_small_file, replace_file, rep
 use crate::names::LEADER_EPOCHS;
 
 /// The first offset of one leader epoch.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct EpochEntry {
     /// The epoch.
     pub epoch: LeaderEpoch,
@@ -107,6 +107,11 @@ impl EpochCache {
         let changed = !self.entries.is_empty();
         self.entries.clear();
         changed
+    }
+
+    /// Entries that [`entries`](Self::entries) has given.
+    pub(crate) fn remembered(entries: &[EpochEntry]) -> Self {
+        Self { entries: entries.to_vec() }
     }
 
     pub(crate) fn read(disk: &dyn Disk, dir: &Path) -> Result<Self, LogError> {

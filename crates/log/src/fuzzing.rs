@@ -8,6 +8,7 @@ use std::path::Path;
 use highwater_types::{LeaderEpoch, Offset, ProducerId, TimestampMs};
 
 use crate::config::LogConfig;
+use crate::dir::Manifest;
 use crate::disk::{Disk, MemDisk};
 use crate::epoch_cache::EpochCache;
 use crate::error::LogError;
@@ -94,6 +95,19 @@ pub fn fuzz_txn_index(bytes: &[u8]) {
 pub fn fuzz_checkpoint(bytes: &[u8]) {
     if let Ok(offsets) = parse_offsets(bytes) {
         assert_eq!(parse_offsets(format_offsets(&offsets).as_bytes()).as_ref(), Ok(&offsets));
+    }
+}
+
+/// A manifest is refused, or written as it was read.
+pub fn fuzz_manifest(bytes: &[u8]) {
+    // As it is, and in the frame without which hardly any input would get past the first checks.
+    let framed = [b"hwlogs\r\n\0\0\0\x01", bytes].concat();
+    let crc = highwater_records::crc32c(&framed);
+    for bytes in [bytes, &[&framed[..], &crc.to_be_bytes()].concat()] {
+        if let Ok(manifest) = Manifest::parse(bytes) {
+            let written = manifest.format().expect("no larger than what was read");
+            assert_eq!(Manifest::parse(&written).as_ref(), Ok(&manifest));
+        }
     }
 }
 
@@ -243,6 +257,7 @@ mod tests {
             fuzz_time_index(&bytes);
             fuzz_txn_index(&bytes);
             fuzz_checkpoint(&bytes);
+            fuzz_manifest(&bytes);
             fuzz_epoch_checkpoint(&bytes);
             fuzz_producer_snapshot(&bytes);
             fuzz_meta_properties(&bytes);

@@ -29,7 +29,7 @@ pub use clean::{
     CleanProgress, CleanStats, CleanStep, CleanTask, Cleanable, Cleaned, Cleaner, CleanerConfig, dirtiest,
 };
 pub use config::{CheckedLogConfig, CleanupPolicy, ConfigError, DirtyRatio, LogConfig};
-pub use dir::{DirOptions, LockedDir, LogDir, OpenedDir, OpenedLog};
+pub use dir::{DirOptions, DirSync, LockedDir, LogDir, OpenCounts, OpenedDir, OpenedLog};
 pub use disk::{
     CacheStats, CachedDisk, CrashLoss, Disk, DiskCall, DiskFile, DiskLock, Entry as DirEntry, FileFacts, FileHandle,
     MemDisk, OpenMode, RealDisk, Volume,

@@ -38,6 +38,7 @@ replay! {
     fuzz_time_index => log::fuzz_time_index;
     fuzz_txn_index => log::fuzz_txn_index;
     fuzz_checkpoint => log::fuzz_checkpoint;
+    fuzz_manifest => log::fuzz_manifest;
     fuzz_producer_snapshot => log::fuzz_producer_snapshot;
     fuzz_epoch_checkpoint => log::fuzz_epoch_checkpoint;
     fuzz_meta_properties => log::fuzz_meta_properties;

@@ -1,6 +1,10 @@
 //! A directory of logs: `log.dir`.
 
+mod checkpoints;
+mod manifest;
 mod open;
+mod sync;
+mod trust;
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -8,18 +12,21 @@ use std::sync::Arc;
 use highwater_types::{BrokerEpoch, TimestampMs, TopicId, TopicPartition, Uuid};
 use parking_lot::Mutex;
 
+use checkpoints::Written;
+pub(crate) use manifest::Manifest;
 pub(crate) use open::OTHER_DIRECTORIES;
-pub use open::{DirOptions, LockedDir, OpenedDir, OpenedLog};
+pub use open::{DirOptions, LockedDir, OpenCounts, OpenedDir, OpenedLog};
+pub use sync::DirSync;
 
 use crate::config::CheckedLogConfig;
-use crate::disk::{Disk, DiskLock};
+use crate::disk::{Disk, DiskLock, Volume};
 use crate::error::LogError;
-use crate::files::{CleanMarker, MetaProperties, OffsetCheckpoint, PartitionMetadata, PartitionOffsets};
+use crate::files::{CleanMarker, MetaProperties, PartitionMetadata};
 use crate::health::DirHealth;
-use crate::log::{DeleteTask, DeletionQueue, Log, LogCheckpoint, OpenOptions};
+use crate::log::{DeleteTask, DeletionQueue, Log, OpenOptions};
 use crate::names::{Suffix, set_aside_name};
 
-/// A log directory: one lock, three checkpoint files, and a directory for each partition's log.
+/// A log directory: one lock, three checkpoint files, a manifest, and a directory for each partition's log.
 ///
 /// It hands its logs out by value and does not keep them: their owner decides how they are shared, gives their
 /// [checkpoints](Log::checkpoint) back from time to time, and the logs themselves at the end. All of it shares
@@ -35,9 +42,11 @@ pub struct LogDir {
     clean_marker: Option<CleanMarker>,
     health: DirHealth,
     deletions: DeletionQueue,
-    /// What `cleaner-offset-checkpoint` holds. Locked while any checkpoint is written, as two writers would share a
-    /// temporary file.
-    cleaned: Mutex<PartitionOffsets>,
+    /// What was written last. Held while checkpoints are written, as two writers would share a temporary file.
+    written: Mutex<Written>,
+    /// The file system, held since the directory was locked, so that it reports all errors since.
+    volume: Option<Arc<dyn Volume>>,
+    counts: OpenCounts,
     _lock: Box<dyn DiskLock>,
 }
 
@@ -76,6 +85,12 @@ impl LogDir {
         self.clean_marker?.broker_epoch
     }
 
+    /// How the logs were opened.
+    #[must_use]
+    pub fn open_counts(&self) -> OpenCounts {
+        self.counts
+    }
+
     /// Whether a write or sync has failed. Everything in the directory then refuses to work until it is opened
     /// again.
     #[must_use]
@@ -101,7 +116,10 @@ impl LogDir {
         let path = self.path.join(partition.to_string());
         let created = self.create_partition_dir(&path, topic_id);
         self.health.watch(created)?;
-        Log::open_in(Arc::clone(&self.disk), &path, config, OpenOptions::unclean(now), &self.health)
+        let options = OpenOptions::unclean(now);
+        let log = Log::open_in(Arc::clone(&self.disk), &path, config, options, &self.health, None)?;
+        log.note_topic(topic_id);
+        Ok(log)
     }
 
     fn create_partition_dir(&self, path: &Path, topic_id: Option<TopicId>) -> Result<(), LogError> {
@@ -122,7 +140,9 @@ impl LogDir {
     pub fn assign_topic(&self, log: &Log, topic_id: TopicId) -> Result<(), LogError> {
         self.check_online()?;
         self.partition_of(log.path())?;
-        self.health.watch(PartitionMetadata { topic_id }.write(&*self.disk, log.path()))
+        self.health.watch(PartitionMetadata { topic_id }.write(&*self.disk, log.path()))?;
+        log.note_topic(Some(topic_id));
+        Ok(())
     }
 
     /// Sets a log aside for deletion: its directory is renamed at once and unlinked after the log's
@@ -169,65 +189,6 @@ impl LogDir {
     /// Deleted logs whose delay is over, to be unlinked where nobody waits for it.
     pub fn due_deletions(&mut self, now: TimestampMs) -> Option<DeleteTask> {
         self.deletions.take_due(&self.disk, now)
-    }
-
-    /// Replaces the checkpoint files by the offsets of these logs, which must be all of the directory.
-    ///
-    /// Syncs six times; do it from time to time, not per append. Kafka writes high watermarks every 5 seconds and
-    /// the others every minute. How far logs have been compacted goes with it, where that has changed, and costs two
-    /// syncs more: do it after a pass too.
-    ///
-    /// # Errors
-    ///
-    /// [`LogError::Io`], [`LogError::Poisoned`].
-    pub fn write_checkpoints(&self, logs: &[LogCheckpoint]) -> Result<(), LogError> {
-        self.check_online()?;
-        let mut recovery_points = PartitionOffsets::new();
-        let mut log_starts = PartitionOffsets::new();
-        let mut high_watermarks = PartitionOffsets::new();
-        let mut cleaned = PartitionOffsets::new();
-        for log in logs {
-            let partition = self.partition_of(&log.path)?;
-            recovery_points.insert(partition.clone(), log.recovery_point);
-            if log.first_base < log.log_start {
-                log_starts.insert(partition.clone(), log.log_start);
-            }
-            if let Some(first_dirty) = log.clean_checkpoint {
-                cleaned.insert(partition.clone(), first_dirty);
-            }
-            high_watermarks.insert(partition, log.high_watermark);
-        }
-        let mut cleaned_before = self.cleaned.lock();
-        let write = |name, offsets| OffsetCheckpoint::new(self.path.join(name)).write(&*self.disk, offsets);
-        let written = write(OffsetCheckpoint::RECOVERY_POINT, &recovery_points)
-            .and_then(|()| write(OffsetCheckpoint::LOG_START, &log_starts))
-            .and_then(|()| write(OffsetCheckpoint::REPLICATION, &high_watermarks))
-            .and_then(|()| match cleaned == *cleaned_before {
-                true => Ok(()),
-                false => write(OffsetCheckpoint::CLEANER, &cleaned),
-            });
-        self.health.watch(written)?;
-        *cleaned_before = cleaned;
-        Ok(())
-    }
-
-    /// Closes all logs, which must be all of the directory, and leaves the clean marker.
-    ///
-    /// # Errors
-    ///
-    /// [`LogError::Io`], [`LogError::Poisoned`]. There is then no marker, and the next start checks everything.
-    pub fn close_clean(
-        self,
-        mut logs: Vec<Log>,
-        broker_epoch: Option<BrokerEpoch>,
-        now: TimestampMs,
-    ) -> Result<(), LogError> {
-        for log in &mut logs {
-            log.close(now)?;
-        }
-        let checkpoints: Vec<LogCheckpoint> = logs.iter().map(Log::checkpoint).collect();
-        self.write_checkpoints(&checkpoints)?;
-        CleanMarker { broker_epoch }.leave(&*self.disk, &self.path)
     }
 
     fn check_online(&self) -> Result<(), LogError> {

@@ -9,13 +9,14 @@ use std::thread;
 use highwater_types::{Offset, TimestampMs, TopicId, TopicPartition};
 use parking_lot::Mutex;
 
-use super::LogDir;
+use super::manifest::{FileStamp, Manifest};
+use super::{LogDir, Written};
 use crate::config::CheckedLogConfig;
 use crate::disk::Disk;
 use crate::error::LogError;
 use crate::files::{CleanMarker, MetaProperties, OffsetCheckpoint, PartitionMetadata, PartitionOffsets};
 use crate::health::DirHealth;
-use crate::log::{DeletionQueue, Log, OpenOptions};
+use crate::log::{DeletionQueue, Log, OpenOptions, Trust};
 use crate::names::DirName;
 
 /// Directories that are neither partitions nor mistakes.
@@ -40,6 +41,17 @@ pub struct OpenedDir {
     pub logs: Vec<OpenedLog>,
 }
 
+/// How the logs of a directory were opened.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct OpenCounts {
+    /// By the manifest alone: nothing has changed since it was written.
+    pub remembered: u64,
+    /// Checked only behind the end that the manifest knows.
+    pub resumed: u64,
+    /// By reading their directories and files.
+    pub loaded: u64,
+}
+
 /// One log of an opened directory.
 #[derive(Debug)]
 pub struct OpenedLog {
@@ -54,9 +66,11 @@ pub struct OpenedLog {
 impl LogDir {
     /// Opens a directory, creating it if it is missing, and all logs in it.
     ///
-    /// Takes the lock, removes the clean marker, reads the checkpoints, and opens several logs at a time. Without a
-    /// clean marker each log is checked from its recovery point on, which reads its last segment or more.
-    /// `config_of` says how each partition is stored.
+    /// Takes the lock, removes the clean marker, reads the checkpoints, and opens several logs at a time. Logs that the
+    /// manifest knows, and whose files and directories still have the sizes and times it says, are not looked at any
+    /// closer. Of the others, without a clean marker, each is checked from its recovery point on, which reads its last
+    /// segment or more; where the file has only grown, what has been added. `config_of` says how each partition is
+    /// stored.
     ///
     /// The `__cluster_metadata` log is not opened: its owner opens it as a [`Log`] of its own.
     ///
@@ -87,6 +101,7 @@ impl LogDir {
             io::ErrorKind::WouldBlock => LogError::Locked { path: lock_path.clone() },
             _ => LogError::io("lock", &lock_path)(error),
         })?;
+        let volume = disk.volume(path).map_err(LogError::io("open", path))?;
         let dir = Self {
             meta: MetaProperties::read(&*disk, path)?,
             clean_marker: CleanMarker::take(&*disk, path)?,
@@ -94,7 +109,9 @@ impl LogDir {
             path: path.to_owned(),
             health: DirHealth::default(),
             deletions: DeletionQueue::default(),
-            cleaned: Mutex::default(),
+            written: Mutex::new(Written::default()),
+            volume,
+            counts: OpenCounts::default(),
             _lock: lock,
         };
         Ok(LockedDir { dir })
@@ -139,7 +156,7 @@ impl LockedDir {
         options: OpenOptions,
     ) -> Result<Log, LogError> {
         let path = self.dir.path.join(partition.to_string());
-        Log::open_in(Arc::clone(&self.dir.disk), &path, config, options, &self.dir.health)
+        Log::open_in(Arc::clone(&self.dir.disk), &path, config, options, &self.dir.health, None)
     }
 
     /// Opens all logs but that of `__cluster_metadata`: the second half of [`LogDir::open`].
@@ -166,8 +183,14 @@ impl LockedDir {
             }
         }
         let checkpoints = Checkpoints::read(&*dir.disk, &dir.path)?;
-        dir.cleaned.get_mut().clone_from(&checkpoints.cleaned);
-        let logs = Opener { dir: &dir, checkpoints, options }.open_all(&partitions, config_of)?;
+        dir.written.get_mut().note_cleaned(&checkpoints.cleaned);
+        let manifest = read_manifest(&*dir.disk, &dir.path)?;
+        let opener = Opener { dir: &dir, checkpoints, manifest, options, counts: Mutex::default() };
+        let logs = opener.open_all(&partitions, config_of)?;
+        let counts = opener.counts.into_inner();
+        tracing::info!(path = %dir.path.display(), clean = dir.was_clean(), ?counts, "opened the logs of a directory");
+        dir.counts = counts;
+        dir.note_time()?;
         Ok(OpenedDir { dir, logs })
     }
 }
@@ -191,6 +214,18 @@ fn list_directories(disk: &dyn Disk, path: &Path) -> Result<Vec<(String, DirName
 }
 
 const METADATA_TOPIC: &str = "__cluster_metadata";
+
+/// Reads the manifest. It counts only beside the checkpoint file that was written with it: another one means that
+/// somebody else has been here, such as Kafka.
+fn read_manifest(disk: &dyn Disk, dir: &Path) -> Result<Option<Manifest>, LogError> {
+    let Some(manifest) = Manifest::read(disk, dir)? else { return Ok(None) };
+    let stamp = FileStamp::of(disk, &dir.join(OffsetCheckpoint::RECOVERY_POINT));
+    if stamp.is_ok_and(|stamp| stamp == manifest.checkpoint) {
+        return Ok(Some(manifest));
+    }
+    tracing::info!(path = %dir.display(), "ignoring the manifest, as the checkpoints are not those written with it");
+    Ok(None)
+}
 
 /// What the checkpoint files say.
 struct Checkpoints {
@@ -223,7 +258,9 @@ impl Checkpoints {
 struct Opener<'a> {
     dir: &'a LogDir,
     checkpoints: Checkpoints,
+    manifest: Option<Manifest>,
     options: DirOptions,
+    counts: Mutex<OpenCounts>,
 }
 
 impl Opener<'_> {
@@ -256,7 +293,13 @@ impl Opener<'_> {
 
     fn open_log(&self, partition: &TopicPartition, config: CheckedLogConfig) -> Result<OpenedLog, LogError> {
         let path = self.dir.path.join(partition.to_string());
-        let topic_id = PartitionMetadata::read(&*self.dir.disk, &path)?.map(|metadata| metadata.topic_id);
+        let remembered = self.manifest.as_ref().and_then(|manifest| manifest.logs.get(partition));
+        let known = remembered.and_then(|known| Some((known.topic_id, known.trust(&*self.dir.disk, &path)?)));
+        let trust = known.map(|(_, trust)| trust);
+        let topic_id = match known {
+            Some((topic_id, _)) => topic_id,
+            None => PartitionMetadata::read(&*self.dir.disk, &path)?.map(|metadata| metadata.topic_id),
+        };
         let find = |offsets: &PartitionOffsets| offsets.get(partition).copied().unwrap_or(Offset::ZERO);
         let options = OpenOptions {
             clean: self.dir.was_clean(),
@@ -265,8 +308,15 @@ impl Opener<'_> {
             high_watermark: find(&self.checkpoints.high_watermarks),
             now: self.options.now,
         };
-        let mut log = Log::open_in(Arc::clone(&self.dir.disk), &path, config, options, &self.dir.health)?;
+        let mut log = Log::open_in(Arc::clone(&self.dir.disk), &path, config, options, &self.dir.health, trust)?;
+        log.note_topic(topic_id);
         log.set_clean_checkpoint(self.checkpoints.cleaned.get(partition).copied());
+        let counts = &mut *self.counts.lock();
+        match trust {
+            Some(Trust::Whole(_)) if log.is_resumed() => counts.remembered += 1,
+            Some(Trust::Prefix(_)) if log.is_resumed() => counts.resumed += 1,
+            _ => counts.loaded += 1,
+        }
         Ok(OpenedLog { topic_partition: partition.clone(), topic_id, log })
     }
 }

@@ -43,10 +43,29 @@ pub enum CrashLoss {
 #[derive(Debug, Default)]
 struct State {
     files: BTreeMap<PathBuf, Arc<Mutex<Content>>>,
-    directories: BTreeMap<PathBuf, ()>,
+    /// With the time when names in them changed last.
+    directories: BTreeMap<PathBuf, i64>,
     locks: BTreeMap<PathBuf, ()>,
     failure: Option<(DiskCall, u64)>,
     now: i64,
+    /// How much later each change happens than the one before.
+    step: i64,
+}
+
+impl State {
+    /// The time of a change that happens now.
+    fn pass_time(&mut self) -> i64 {
+        self.now += self.step;
+        self.now
+    }
+
+    /// A name in the directory of `path` has changed.
+    fn touch_parent(&mut self, path: &Path) {
+        let now = self.pass_time();
+        if let Some(modified) = path.parent().and_then(|parent| self.directories.get_mut(parent)) {
+            *modified = now;
+        }
+    }
 }
 
 #[derive(Debug, Default)]
@@ -79,9 +98,14 @@ impl MemDisk {
         self.0.lock().failure = None;
     }
 
-    /// Sets the time that written files get.
+    /// Sets the time that written files and changed directories get.
     pub fn set_time(&self, now: TimestampMs) {
         self.0.lock().now = now.value();
+    }
+
+    /// Lets `step_ms` pass with each change of a file's content or of a name. None by default.
+    pub fn set_time_step(&self, step_ms: i64) {
+        self.0.lock().step = step_ms;
     }
 
     /// Forgets unsynced bytes and every lock, as after a power loss. Open handles must not be used any more.
@@ -109,8 +133,11 @@ impl MemDisk {
 
     /// Creates or replaces a file, durably.
     pub fn write(&self, path: &Path, bytes: &[u8]) {
-        let content = Content { bytes: bytes.to_vec(), durable: bytes.to_vec(), modified: self.0.lock().now };
-        self.0.lock().files.insert(path.to_owned(), Arc::new(Mutex::new(content)));
+        let mut state = self.0.lock();
+        let content = Content { bytes: bytes.to_vec(), durable: bytes.to_vec(), modified: state.now };
+        if state.files.insert(path.to_owned(), Arc::new(Mutex::new(content))).is_none() {
+            state.touch_parent(path);
+        }
     }
 
     fn check(&self, kind: DiskCall) -> io::Result<()> {
@@ -134,6 +161,7 @@ impl Disk for MemDisk {
             }
             let content = Content { modified: state.now, ..Content::default() };
             state.files.insert(path.to_owned(), Arc::new(Mutex::new(content)));
+            state.touch_parent(path);
         }
         let content = Arc::clone(&state.files[path]);
         Ok(FileHandle::new(MemFile { disk: self.clone(), content }))
@@ -146,8 +174,8 @@ impl Disk for MemDisk {
             let size = content.bytes.len() as u64;
             return Ok(FileFacts { is_dir: false, size, modified: TimestampMs(content.modified) });
         }
-        if state.directories.contains_key(path) {
-            return Ok(FileFacts { is_dir: true, size: 0, modified: TimestampMs(state.now) });
+        if let Some(&modified) = state.directories.get(path) {
+            return Ok(FileFacts { is_dir: true, size: 0, modified: TimestampMs(modified) });
         }
         Err(io::ErrorKind::NotFound.into())
     }
@@ -169,7 +197,11 @@ impl Disk for MemDisk {
     fn create_dir_all(&self, path: &Path) -> io::Result<()> {
         let mut state = self.0.lock();
         for directory in path.ancestors() {
-            state.directories.insert(directory.to_owned(), ());
+            if !state.directories.contains_key(directory) {
+                let now = state.now;
+                state.directories.insert(directory.to_owned(), now);
+                state.touch_parent(directory);
+            }
         }
         Ok(())
     }
@@ -186,12 +218,14 @@ impl Disk for MemDisk {
         let mut state = self.0.lock();
         if let Some(file) = state.files.remove(from) {
             state.files.insert(to.to_owned(), file);
+            state.touch_parent(from);
+            state.touch_parent(to);
             return Ok(());
         }
-        if state.directories.remove(from).is_none() {
-            return Err(io::ErrorKind::NotFound.into());
-        }
-        state.directories.insert(to.to_owned(), ());
+        let Some(modified) = state.directories.remove(from) else { return Err(io::ErrorKind::NotFound.into()) };
+        state.directories.insert(to.to_owned(), modified);
+        state.touch_parent(from);
+        state.touch_parent(to);
         let moved: Vec<PathBuf> = state.files.keys().filter(|path| path.starts_with(from)).cloned().collect();
         for old in moved {
             let (Some(file), Ok(rest)) = (state.files.remove(&old), old.strip_prefix(from)) else { continue };
@@ -201,8 +235,12 @@ impl Disk for MemDisk {
     }
 
     fn remove_file(&self, path: &Path) -> io::Result<()> {
-        match self.0.lock().files.remove(path) {
-            Some(_) => Ok(()),
+        let mut state = self.0.lock();
+        match state.files.remove(path) {
+            Some(_) => {
+                state.touch_parent(path);
+                Ok(())
+            }
             None => Err(io::ErrorKind::NotFound.into()),
         }
     }
@@ -210,7 +248,8 @@ impl Disk for MemDisk {
     fn remove_dir_all(&self, path: &Path) -> io::Result<()> {
         let mut state = self.0.lock();
         state.files.retain(|file, _| !file.starts_with(path));
-        state.directories.retain(|directory, ()| !directory.starts_with(path));
+        state.directories.retain(|directory, _| !directory.starts_with(path));
+        state.touch_parent(path);
         Ok(())
     }
 
@@ -268,7 +307,7 @@ struct MemFile {
 impl MemFile {
     fn change(&self, change: impl FnOnce(&mut Vec<u8>)) -> io::Result<()> {
         self.disk.check(DiskCall::Write)?;
-        let now = self.disk.0.lock().now;
+        let now = self.disk.0.lock().pass_time();
         let mut content = self.content.lock();
         change(&mut content.bytes);
         content.modified = now;
@@ -335,6 +374,24 @@ mod tests {
         file.write_all_at(b"unsynced", 6).unwrap();
         disk.crash(CrashLoss::Tail { per_256: 128 });
         assert_eq!(disk.read(Path::new("/f")).unwrap(), b"syncedunsy");
+    }
+
+    #[test]
+    fn a_directory_has_the_time_of_its_last_change_of_names() {
+        let disk = MemDisk::new();
+        let modified = |path: &str| disk.metadata(Path::new(path)).unwrap().modified.value();
+        disk.create_dir_all(Path::new("/d/e")).unwrap();
+        disk.set_time(TimestampMs(1));
+        let file = disk.open(Path::new("/d/f"), OpenMode::Create).unwrap();
+        disk.set_time(TimestampMs(2));
+        file.write_all_at(b"x", 0).unwrap();
+        disk.open(Path::new("/d/f"), OpenMode::Create).unwrap();
+        assert_eq!([modified("/d"), modified("/d/e"), modified("/d/f")], [1, 0, 2]);
+        disk.rename(Path::new("/d/f"), Path::new("/d/e/g")).unwrap();
+        assert_eq!([modified("/d"), modified("/d/e"), modified("/d/e/g")], [2, 2, 2]);
+        disk.set_time(TimestampMs(3));
+        disk.remove_file(Path::new("/d/e/g")).unwrap();
+        assert_eq!([modified("/d"), modified("/d/e")], [2, 3]);
     }
 
     #[test]

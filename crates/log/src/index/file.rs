@@ -87,6 +87,15 @@ impl<E: IndexEntry> IndexFile<E> {
         Ok(Self::with_entries(file, path, place.base, place.bytes_max, written))
     }
 
+    /// Takes an existing file of which the first `written` entries count, and asks nothing of the disk.
+    ///
+    /// If it `grows_late`, the first write [grows](Self::grow) it.
+    pub(crate) fn remembered(disk: &Arc<dyn Disk>, place: IndexPlace, written: usize, grows_late: bool) -> Self {
+        let path = Arc::from(place.path);
+        let file = FileHandle::later(disk, &path);
+        Self { grows_late, ..Self::with_entries(file, path, place.base, place.bytes_max, written) }
+    }
+
     fn with_entries(file: FileHandle, path: Arc<Path>, base: Offset, bytes_max: u32, written: usize) -> Self {
         Self {
             path,

@@ -40,6 +40,16 @@ impl OffsetIndex {
         IndexFile::open(disk, place).map(Self)
     }
 
+    /// See [`IndexFile::remembered`].
+    pub(crate) fn remembered(disk: &Arc<dyn Disk>, place: IndexPlace, entries: usize, is_active: bool) -> Self {
+        Self(IndexFile::remembered(disk, place, entries, is_active))
+    }
+
+    /// Number of entries.
+    pub(crate) fn len(&self) -> usize {
+        self.0.len()
+    }
+
     /// Whether no entry may be added.
     pub(crate) fn is_full(&self) -> bool {
         self.0.len() >= self.0.capacity()

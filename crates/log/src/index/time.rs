@@ -44,6 +44,16 @@ impl TimeIndex {
         IndexFile::open(disk, place).map(Self)
     }
 
+    /// See [`IndexFile::remembered`].
+    pub(crate) fn remembered(disk: &Arc<dyn Disk>, place: IndexPlace, entries: usize, is_active: bool) -> Self {
+        Self(IndexFile::remembered(disk, place, entries, is_active))
+    }
+
+    /// Number of entries.
+    pub(crate) fn len(&self) -> usize {
+        self.0.len()
+    }
+
     /// Whether only the slot for the entry of closing or rolling is left.
     pub(crate) fn is_full(&self) -> bool {
         self.0.len() + 1 >= self.0.capacity()

@@ -66,6 +66,11 @@ impl TxnIndex {
         Ok(Self(Some(Box::new(file))))
     }
 
+    /// Number of entries.
+    pub(crate) fn len(&self) -> u64 {
+        self.0.as_ref().map_or(0, |file| file.len)
+    }
+
     /// An index whose file is there and empty.
     pub(crate) fn create(disk: &dyn Disk, path: &Path) -> Result<Self, LogError> {
         TxnFile::create(disk, path).map(|file| Self(Some(Box::new(file))))

@@ -208,6 +208,7 @@ impl Log {
             first.get_or_insert(info.base_or_last());
             self.log_end = info.next_offset();
         }
+        self.ends_at_truncation = false;
         self.producers.set_end(self.log_end);
         Ok(first.expect("an append has an entry"))
     }

@@ -15,15 +15,46 @@ impl Log {
     ///
     /// [`LogError::Io`], [`LogError::Poisoned`]; the log must then not be taken for cleanly closed.
     pub fn close(&mut self, now: TimestampMs) -> Result<(), LogError> {
-        self.check_open()?;
-        let closed = self.close_files(now);
-        self.health.watch(closed)
+        if self.close_unsynced(now)? {
+            self.sync_to_close()?;
+        }
+        self.finish_close();
+        Ok(())
     }
 
-    fn close_files(&mut self, now: TimestampMs) -> Result<(), LogError> {
+    /// The first part of [`close`](Self::close): leaves the syncing to the caller. Returns whether there is anything to
+    /// sync, which is not so if nothing was done to the log since it was opened.
+    pub(crate) fn close_unsynced(&mut self, now: TimestampMs) -> Result<bool, LogError> {
+        self.check_open()?;
+        if self.is_sealed() {
+            return Ok(false);
+        }
         tracing::debug!(dir = %self.place.dir.display(), %now, log_end = %self.log_end, "closing");
+        let written = self.write_to_close();
+        self.health.watch(written)?;
+        Ok(true)
+    }
+
+    /// The last part of closing, once everything is synced.
+    pub(crate) fn finish_close(&mut self) {
+        self.synced_to = self.log_end;
+        self.recovery_point = self.log_end;
+        self.anchor = self.anchor_at_end(true);
+        self.is_closed = true;
+    }
+
+    fn write_to_close(&mut self) -> Result<(), LogError> {
         self.snapshots.take(&self.place, &mut self.producers)?;
-        self.segments.active_mut().seal()?;
+        self.segments.active_mut().seal()
+    }
+
+    /// The second part of closing: makes everything durable.
+    pub(crate) fn sync_to_close(&mut self) -> Result<(), LogError> {
+        let synced = self.sync_files();
+        self.health.watch(synced)
+    }
+
+    fn sync_files(&mut self) -> Result<(), LogError> {
         if let Some(task) = self.flush_task() {
             let done = task.run()?;
             self.complete_flush(done);
@@ -33,8 +64,6 @@ impl Log {
             file.sync_data().map_err(LogError::io("sync", &path))?;
         }
         self.segments.active().sync_txn_index()?;
-        self.place.disk.sync_dir(&self.place.dir).map_err(LogError::io("sync", &self.place.dir))?;
-        self.is_closed = true;
-        Ok(())
+        self.place.disk.sync_dir(&self.place.dir).map_err(LogError::io("sync", &self.place.dir))
     }
 }

@@ -24,6 +24,10 @@ impl DeletionQueue {
         self.waiting.push_back((due, path));
     }
 
+    pub(crate) fn is_empty(&self) -> bool {
+        self.waiting.is_empty()
+    }
+
     /// What is due by `now`.
     pub(crate) fn take_due(&mut self, disk: &Arc<dyn Disk>, now: TimestampMs) -> Option<DeleteTask> {
         let mut paths = Vec::new();

@@ -7,6 +7,7 @@ use std::sync::Arc;
 use highwater_types::Offset;
 
 use super::Log;
+use super::anchor::Anchor;
 use crate::disk::{Disk, FileHandle};
 use crate::error::LogError;
 use crate::health::LogHealth;
@@ -15,19 +16,21 @@ use crate::health::LogHealth;
 #[derive(Debug)]
 #[must_use = "nothing is synced until the task is run"]
 pub struct FlushTask {
-    files: Vec<(FileHandle, PathBuf)>,
+    pub(super) files: Vec<(FileHandle, PathBuf)>,
     /// Synced when files have been created since the last flush.
-    dir: Option<(Arc<dyn Disk>, PathBuf)>,
-    health: LogHealth,
-    done: FlushDone,
+    pub(super) dir: Option<(Arc<dyn Disk>, PathBuf)>,
+    pub(super) health: LogHealth,
+    pub(super) done: FlushDone,
 }
 
 /// Proof that a [`FlushTask`] has been run.
 #[derive(Clone, Copy, Debug)]
 #[must_use = "the recovery point moves when Log::complete_flush gets this"]
 pub struct FlushDone {
-    up_to: Offset,
-    truncations: u64,
+    pub(super) up_to: Offset,
+    pub(super) truncations: u64,
+    /// What is known afterwards, if index entries were synced too.
+    pub(super) anchor: Option<Anchor>,
 }
 
 impl FlushTask {
@@ -62,6 +65,11 @@ impl FlushTask {
         };
         self.health.watch(sync())?;
         Ok(self.done)
+    }
+
+    /// The outcome, where the whole file system was synced after the task was made.
+    pub(crate) fn already_run(self) -> FlushDone {
+        self.done
     }
 }
 
@@ -126,6 +134,7 @@ impl Log {
             assert!(done.up_to <= self.log_end, "without a truncation the log end does not go back");
             self.synced_to = self.synced_to.max(done.up_to);
             self.recovery_point = self.recovery_point.max(done.up_to);
+            self.anchor = done.anchor.or(self.anchor);
             self.settle();
         }
     }
@@ -173,7 +182,7 @@ impl Log {
             }
         }
         let dir = has_new_files.then(|| (Arc::clone(&self.place.disk), self.place.dir.clone()));
-        let done = FlushDone { up_to, truncations: self.truncations };
+        let done = FlushDone { up_to, truncations: self.truncations, anchor: None };
         Some(FlushTask { files, dir, health: self.health.clone(), done })
     }
 }

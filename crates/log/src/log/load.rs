@@ -1,11 +1,14 @@
 //! Opening a log: the order of steps of the storage format, section 16.
 
 use std::collections::BTreeSet;
+use std::sync::OnceLock;
 
 use highwater_types::{Offset, TimestampMs};
 
+use super::anchor::{Anchor, LogFacts};
 use super::deletion::{DeletionQueue, rename_deleted};
 use super::leftovers::remove_leftovers;
+use super::remembered::{self, Trust};
 use super::segments::Segments;
 use super::snapshots::Snapshots;
 use super::{Log, OpenOptions};
@@ -20,29 +23,49 @@ use crate::names::{FileKind, parse_file_name};
 use crate::producer::Producers;
 use crate::segment::{Place, Recovery, Segment, WholeEntries};
 
-/// Opens the log in `place`.
-pub(super) fn load(place: Place, options: OpenOptions, health: LogHealth) -> Result<Log, LogError> {
+/// Opens the log in `place`. What may be trusted is not looked at again.
+pub(super) fn load(
+    place: Place,
+    options: OpenOptions,
+    health: LogHealth,
+    trust: Option<Trust<'_>>,
+) -> Result<Log, LogError> {
+    if let Some(Trust::Whole(facts)) = trust
+        && let Some(log) = remembered::open(&place, options, &health, facts)?
+    {
+        return Ok(log);
+    }
     place.disk.create_dir_all(&place.dir).map_err(LogError::io("create", &place.dir))?;
     remove_leftovers(&place)?;
     let mut loader = Loader::new(place, options)?;
+    if let Some(Trust::Prefix(facts)) = trust
+        && !options.clean
+        && options.recovery_point <= loader.options.recovery_point
+    {
+        loader.prefix = Some(facts);
+    }
     let incomplete = loader.open_segments()?;
     loader.recover(&incomplete)?;
     loader.finish(health)
 }
 
 /// A log that is being opened.
-struct Loader {
-    place: Place,
-    options: OpenOptions,
-    segments: Vec<Segment>,
-    epochs: EpochCache,
-    epochs_changed: bool,
-    producers: Producers,
-    snapshots: Snapshots,
-    deletions: DeletionQueue,
+pub(super) struct Loader<'a> {
+    pub(super) place: Place,
+    pub(super) options: OpenOptions,
+    pub(super) segments: Vec<Segment>,
+    pub(super) epochs: EpochCache,
+    pub(super) epochs_changed: bool,
+    pub(super) producers: Producers,
+    pub(super) snapshots: Snapshots,
+    pub(super) deletions: DeletionQueue,
+    /// What is known to be synced of the active segment.
+    pub(super) anchor: Option<Anchor>,
+    /// What need not be checked again of the active segment.
+    pub(super) prefix: Option<&'a LogFacts>,
 }
 
-impl Loader {
+impl Loader<'_> {
     fn new(place: Place, mut options: OpenOptions) -> Result<Self, LogError> {
         let epochs = match EpochCache::read(&*place.disk, &place.dir) {
             Err(LogError::Malformed { path, reason }) => {
@@ -62,7 +85,14 @@ impl Loader {
             producers: Producers::default(),
             snapshots: Snapshots::default(),
             deletions: DeletionQueue::default(),
+            anchor: None,
+            prefix: None,
         })
+    }
+
+    /// Where the log starts, as far as checkpoint and segments tell.
+    pub(super) fn log_start(&self) -> Offset {
+        self.options.log_start.max(self.segments[0].base())
     }
 
     /// Opens what is there and removes indexes without a log. Returns the numbers of the segments without an offset
@@ -135,7 +165,10 @@ impl Loader {
     /// Rebuilds one segment, or the first of those that it has to be split into. Returns whether bytes were lost.
     fn recover_segment(&mut self, index: usize) -> Result<bool, LogError> {
         loop {
-            let recovery = self.rebuild_segment(index)?;
+            let recovery = match self.recover_behind_prefix(index)? {
+                Some(recovery) => recovery,
+                None => self.rebuild_segment(index)?,
+            };
             if !recovery.is_overflowed {
                 return Ok(recovery.bytes_cut > 0);
             }
@@ -173,8 +206,19 @@ impl Loader {
         let now = self.options.now;
         let earlier = &self.segments[..=index];
         rebuild_producers(&self.place, earlier, &mut self.producers, &mut self.snapshots, log_start, base, now)?;
+        let end = self.segments[index].begin_recovery()?;
+        self.recover_entries(index, base, end)
+    }
+
+    /// Checks the entries of one segment from its size, where `next_offset` is due, up to `end`.
+    pub(super) fn recover_entries(
+        &mut self,
+        index: usize,
+        next_offset: Offset,
+        end: u64,
+    ) -> Result<Recovery, LogError> {
         let (producers, epochs, changed) = (&mut self.producers, &mut self.epochs, &mut self.epochs_changed);
-        let recovery = self.segments[index].recover(&self.place, &mut |info, bytes| {
+        let recovery = self.segments[index].recover(&self.place, next_offset, end, &mut |info, bytes| {
             if let Some(epoch) = info.leader_epoch
                 && epochs.latest().is_none_or(|latest| latest.epoch < epoch)
             {
@@ -191,17 +235,26 @@ impl Loader {
 
     fn finish(mut self, health: LogHealth) -> Result<Log, LogError> {
         let (log_end, torn_at) = self.settle_end()?;
-        let first_base = self.segments[0].base();
-        let log_start = self.options.log_start.max(first_base);
+        self.load_producers(self.log_start(), log_end)?;
+        self.segments.last_mut().expect("there is a segment now").grow(&self.place)?;
+        self.assemble(log_end, torn_at, health)
+    }
+
+    /// The log, once segments and producers are as they should be.
+    pub(super) fn assemble(
+        mut self,
+        log_end: Offset,
+        torn_at: Option<u64>,
+        health: LogHealth,
+    ) -> Result<Log, LogError> {
+        let log_start = self.log_start();
         let recovery_point = if self.options.clean { log_end } else { self.options.recovery_point.min(log_end) };
         self.epochs_changed |= self.epochs.truncate_from_end(log_end);
         self.epochs_changed |= self.epochs.truncate_from_start(log_start);
         if self.epochs_changed {
             self.epochs.write(&*self.place.disk, &self.place.dir)?;
         }
-        self.load_producers(log_start, log_end)?;
-        let mut segments = Segments::new(self.segments);
-        segments.active_mut().grow(&self.place)?;
+        let segments = Segments::new(self.segments);
         let high_watermark = self.options.high_watermark.max(log_start).min(log_end);
         self.producers.advance_high_watermark(high_watermark);
         let log = Log {
@@ -223,6 +276,9 @@ impl Loader {
             flush_due: false,
             truncations: 0,
             torn_at,
+            anchor: self.anchor,
+            ends_at_truncation: false,
+            topic_id: OnceLock::new(),
             is_closed: false,
             clean_checkpoint: None,
             cleaning: LogCleaning::default(),

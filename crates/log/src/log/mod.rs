@@ -1,5 +1,6 @@
 //! One partition's log.
 
+mod anchor;
 mod append;
 mod append_set;
 mod clean;
@@ -9,6 +10,7 @@ mod flush;
 mod leftovers;
 mod load;
 mod read;
+mod remembered;
 mod retention;
 mod roll;
 mod segments;
@@ -20,15 +22,17 @@ mod transactions;
 mod truncate;
 
 use std::path::Path;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
-use highwater_types::{LeaderEpoch, Offset, TimestampMs};
+use highwater_types::{LeaderEpoch, Offset, TimestampMs, TopicId};
 
+pub(crate) use anchor::{LogFacts, SegmentFacts};
 pub use append_set::{AppendInfo, AppendOrigin, AppendSet};
 pub use deletion::DeleteTask;
 pub(crate) use deletion::DeletionQueue;
 pub use flush::{FlushDone, FlushTask};
 pub use read::{ReadBound, ReadSlice};
+pub(crate) use remembered::Trust;
 pub use state::{BatchState, LogState, SegmentState};
 pub use timestamps::{TimestampAnswer, TimestampQuery};
 
@@ -40,6 +44,7 @@ use crate::error::LogError;
 use crate::health::{DirHealth, LogHealth};
 use crate::producer::{ProducerSummary, Producers};
 use crate::segment::Place;
+use anchor::Anchor;
 use segments::Segments;
 use snapshots::Snapshots;
 use staged::WrittenEnd;
@@ -103,6 +108,12 @@ pub struct Log {
     truncations: u64,
     /// End of the last whole entry, where the active file goes on behind it although it was closed in order.
     torn_at: Option<u64>,
+    /// What is synced of the active segment, its index entries included.
+    anchor: Option<Anchor>,
+    /// Nothing has been appended since the log was cut, so that its end may lie behind its last entry.
+    ends_at_truncation: bool,
+    /// Which topic the log's directory belongs to, for the log directory's manifest.
+    topic_id: OnceLock<TopicId>,
     is_closed: bool,
     /// Everything below has been through compaction.
     clean_checkpoint: Option<Offset>,
@@ -132,8 +143,8 @@ impl OpenOptions {
     }
 }
 
-/// The offsets of a log that its directory keeps in checkpoint files.
-#[derive(Clone, Debug, PartialEq, Eq)]
+/// What a log's directory keeps of it in checkpoint files and in its manifest.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct LogCheckpoint {
     /// The log's directory.
     pub path: std::path::PathBuf,
@@ -147,6 +158,9 @@ pub struct LogCheckpoint {
     pub first_base: Offset,
     /// How far the log has been compacted, if it ever was.
     pub clean_checkpoint: Option<Offset>,
+    /// What the next start may go by.
+    pub(crate) facts: Option<Box<LogFacts>>,
+    pub(crate) topic_id: Option<TopicId>,
 }
 
 impl Log {
@@ -166,7 +180,7 @@ impl Log {
         config: CheckedLogConfig,
         options: OpenOptions,
     ) -> Result<Self, LogError> {
-        Self::open_in(disk, path, config, options, &DirHealth::default())
+        Self::open_in(disk, path, config, options, &DirHealth::default(), None)
     }
 
     pub(crate) fn open_in(
@@ -175,10 +189,18 @@ impl Log {
         config: CheckedLogConfig,
         options: OpenOptions,
         dir: &DirHealth,
+        trust: Option<Trust<'_>>,
     ) -> Result<Self, LogError> {
         let place = Place { disk, dir: path.to_owned(), config, suffix: "" };
-        let opened = load::load(place, options, LogHealth::new(dir.clone()));
+        let opened = load::load(place, options, LogHealth::new(dir.clone()), trust);
         dir.watch(opened)
+    }
+
+    /// Notes which topic the log belongs to, unless that is known.
+    pub(crate) fn note_topic(&self, topic_id: Option<TopicId>) {
+        if let Some(topic_id) = topic_id {
+            self.topic_id.get_or_init(|| topic_id);
+        }
     }
 
     /// The log's directory.
@@ -305,6 +327,8 @@ impl Log {
             log_start: self.log_start,
             first_base: self.segments.first().base(),
             clean_checkpoint: self.clean_checkpoint,
+            facts: self.facts().map(Box::new),
+            topic_id: self.topic_id.get().copied(),
         }
     }
 

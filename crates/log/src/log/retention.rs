@@ -91,6 +91,7 @@ impl Log {
         // The log start moves before the files go, so that nobody finds a hole.
         self.raise_log_start(self.segments.get(count).base())?;
         let removed = self.segments.remove_first(count);
+        self.unseal();
         self.deletions.remove_segments(&self.place, &mut self.snapshots, &removed, now)
     }
 

@@ -25,6 +25,11 @@ impl Snapshots {
         self.offsets.is_empty()
     }
 
+    /// Their offsets, in order.
+    pub(crate) fn iter(&self) -> impl Iterator<Item = Offset> {
+        self.offsets.iter().copied()
+    }
+
     /// Takes a snapshot, unless the newest one says the same.
     ///
     /// Not synced: a snapshot that a crash damages is noticed by its checksum and made again.

@@ -36,6 +36,7 @@ impl Log {
     fn truncate_inside(&mut self, to: Offset, now: TimestampMs) -> Result<(), LogError> {
         self.truncations += 1;
         self.cleaning.on_truncated(to);
+        self.forget_anchor()?;
         self.cut_torn_tail()?;
         let kept = self.segments.floor(to) + 1;
         let removed = self.segments.split_off(kept);
@@ -84,6 +85,7 @@ impl Log {
     fn restart_at(&mut self, at: Offset, log_start: Offset, now: TimestampMs) -> Result<(), LogError> {
         self.truncations += 1;
         self.cleaning.on_truncated(Offset::ZERO);
+        self.forget_anchor()?;
         self.torn_at = None;
         // The new segment is made before the old ones go, unless its names are still taken.
         let is_taken = self.segments.iter().any(|segment| segment.base() == at);

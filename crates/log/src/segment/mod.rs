@@ -3,6 +3,7 @@
 mod cleaned;
 mod lookup;
 mod recover;
+mod remembered;
 mod scan;
 mod tail;
 mod transactions;
@@ -117,6 +118,11 @@ impl Segment {
             jitter_ms: jitter_ms(&place.config, base),
             reserved: 0,
         })
+    }
+
+    /// As [`max_timestamp`](Self::max_timestamp), if it is known without reading.
+    pub(crate) fn known_max_timestamp(&self) -> Option<(TimestampMs, Offset)> {
+        self.max_timestamp.get().copied()
     }
 
     pub(crate) fn base(&self) -> Offset {

@@ -24,18 +24,27 @@ pub(crate) struct Recovery {
 pub(crate) type RecoveryVisitor<'a> = dyn FnMut(&EntryInfo, &[u8]) -> Option<AbortedTxn> + 'a;
 
 impl Segment {
-    /// Checks every entry, rebuilds the indexes, and cuts the file at the first entry that is not valid.
-    ///
-    /// Leaves the files trimmed, as those of a closed segment.
-    pub(crate) fn recover(&mut self, place: &Place, visit: &mut RecoveryVisitor<'_>) -> Result<Recovery, LogError> {
-        let end = self.size;
+    /// Forgets indexes and entries, so that [`recover`](Self::recover) checks everything. Returns where that ends.
+    pub(crate) fn begin_recovery(&mut self) -> Result<u64, LogError> {
         self.clear_indexes();
         self.txn_index.reset()?;
-        self.size = 0;
-        let mut next_offset = self.base;
+        Ok(std::mem::take(&mut self.size))
+    }
+
+    /// Checks the entries up to `end`, completes the indexes, and cuts the file at the first entry that is not valid.
+    ///
+    /// Goes on from where [`begin_recovery`](Self::begin_recovery) or [`begin_behind`](Self::begin_behind) has left the segment.
+    /// Leaves the files trimmed, as those of a closed segment.
+    pub(crate) fn recover(
+        &mut self,
+        place: &Place,
+        mut next_offset: Offset,
+        end: u64,
+        visit: &mut RecoveryVisitor<'_>,
+    ) -> Result<Recovery, LogError> {
         // Another handle of the same file, so that the scan does not borrow what it updates.
         let (file, path) = (self.log.clone(), self.path.clone());
-        let mut entries = WholeEntries::new(&file, &path, 0, end);
+        let mut entries = WholeEntries::new(&file, &path, self.size, end);
         let stop = loop {
             let (info, bytes) = match entries.next_checked()? {
                 Ok(entry) => entry,

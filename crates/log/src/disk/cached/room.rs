@@ -129,6 +129,10 @@ impl Room {
             if closed >= batch {
                 break;
             }
+            if step == round {
+                // The second time round they are all found again, with those that were used lately.
+                written.clear();
+            }
             let Some(entry) = clock.pop_front() else { break };
             let Some(file) = entry.upgrade() else { continue };
             match file.try_close(false) {
@@ -140,9 +144,7 @@ impl Room {
                 Closing::Kept => clock.push_back(entry),
                 Closing::Written => {
                     clock.push_back(entry);
-                    if step < round {
-                        written.push(Arc::clone(&file));
-                    }
+                    written.push(Arc::clone(&file));
                 }
             }
             visited.push(file);

@@ -134,6 +134,8 @@ fn crowd_writing(disk: &CachedDisk) {
         // Those whose sync has failed refuse.
         let _ = handle.write_all_at(b"x", 0);
     }
+    let failed = disk.0.room.check().is_err();
+    assert!(failed || disk.stats().open <= LIMIT as u64, "{:?}", disk.stats());
 }
 
 /// Uses so many files that everything else is closed that needs no sync for that.
@@ -286,6 +288,7 @@ fn handles_follow_renamed_files_and_directories() {
     disk.create_dir_all(Path::new("/d/t-0")).unwrap();
     let file = disk.open(&path("t-0/a"), OpenMode::Create).unwrap();
     file.write_all_at(b"a", 0).unwrap();
+    file.sync_data().unwrap();
     crowd(&disk);
     disk.rename(&path("t-0/a"), &path("t-0/b")).unwrap();
     crowd(&disk);
@@ -310,6 +313,7 @@ fn handles_outlive_the_removal_of_their_files() {
     let open = |name: &str| {
         let file = disk.open(&path(name), OpenMode::Create).unwrap();
         file.write_all_at(name.as_bytes(), 0).unwrap();
+        file.sync_data().unwrap();
         file
     };
     let files = ["removed", "replaced", "t-0/below"].map(open);
@@ -337,6 +341,9 @@ fn a_pinned_file_keeps_its_descriptor_and_cannot_be_written() {
     file.sync_data().unwrap();
     let pinned = file.pin().unwrap();
     crowd(&disk);
+    let opened = disk.stats().opened;
+    file.size().unwrap();
+    assert_eq!(disk.stats().opened, opened, "closing it would have freed nothing");
     disk.remove_file(&path("pinned")).unwrap();
     drop(file);
     crowd(&disk);

@@ -1,0 +1,70 @@
+//! What a log costs that nobody uses.
+
+#![expect(clippy::unwrap_used, reason = "a test stops at the first surprise")]
+
+mod support;
+
+use std::alloc::{GlobalAlloc, Layout, System};
+use std::path::Path;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use highwater_log::{CachedDisk, DirOptions, Log, LogDir, OpenedDir, RealDisk};
+use highwater_types::{PartitionIndex, TopicName, TopicPartition};
+use support::*;
+
+/// The system's allocator, counting what is in use.
+struct Counting;
+
+static IN_USE: AtomicUsize = AtomicUsize::new(0);
+
+// SAFETY: every call is passed on unchanged to the system's allocator, which upholds the contract.
+unsafe impl GlobalAlloc for Counting {
+    unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
+        IN_USE.fetch_add(layout.size(), Ordering::Relaxed);
+        // SAFETY: the caller's obligations are the same.
+        unsafe { System.alloc(layout) }
+    }
+
+    unsafe fn dealloc(&self, memory: *mut u8, layout: Layout) {
+        IN_USE.fetch_sub(layout.size(), Ordering::Relaxed);
+        // SAFETY: the caller's obligations are the same.
+        unsafe { System.dealloc(memory, layout) }
+    }
+}
+
+#[global_allocator]
+static ALLOCATOR: Counting = Counting;
+
+/// The only test of this file: others would allocate meanwhile.
+#[test]
+fn an_idle_log_takes_two_kibibytes_and_no_descriptor() {
+    const COUNT: usize = 200;
+    let temp = tempfile::tempdir().unwrap();
+    let path = temp.path().join("data/highwater/kafka-logs");
+    let config = small_segments(1 << 20).checked().unwrap();
+    let open = |disk: &CachedDisk, path: &Path| {
+        let options = DirOptions { recovery_threads: 1, now: NOW };
+        LogDir::open(disk.shared(), path, options, &|_| config.clone()).unwrap()
+    };
+    let disk = CachedDisk::new(RealDisk::shared(), 100);
+    let OpenedDir { dir, .. } = open(&disk, &path);
+    let logs = (0..COUNT).map(|index| {
+        let topic = TopicName::new("a-topic-with-a-name-of-some-length").unwrap();
+        let partition = TopicPartition::new(topic, PartitionIndex::new(u32::try_from(index).unwrap()));
+        let mut log = dir.create_log(&partition, None, config.clone(), NOW).unwrap();
+        append_in(&mut log, &batch(3, 100), 5).unwrap();
+        log
+    });
+    let logs: Vec<Log> = logs.collect();
+    dir.close_clean(logs, None, NOW).unwrap();
+
+    let disk = CachedDisk::new(RealDisk::shared(), 100);
+    let before = IN_USE.load(Ordering::Relaxed);
+    let opened = open(&disk, &path);
+    let used = (IN_USE.load(Ordering::Relaxed) - before) / COUNT;
+    // Those that were closed last may have been written in the instant of the manifest.
+    assert!(opened.dir.open_counts().remembered >= COUNT as u64 / 2, "{:?}", opened.dir.open_counts());
+    assert!(used <= 2_048, "{used} bytes for each log, {} of them in the struct itself", size_of::<Log>());
+    let remembered = opened.dir.open_counts().remembered;
+    assert!(disk.stats().open <= 3 * (COUNT as u64 - remembered), "{:?}", disk.stats());
+}
