@@ -381,7 +381,8 @@ fn settings(config: &BrokerConfig) -> Settings {
 fn intervals(config: &StaticConfig) -> Intervals {
     Intervals {
         retention_ms: number(config, "log.retention.check.interval.ms", 300_000),
-        checkpoint_ms: number(config, "replica.high.watermark.checkpoint.interval.ms", 5000),
+        high_watermark_ms: number(config, "replica.high.watermark.checkpoint.interval.ms", 5000),
+        checkpoint_ms: number(config, "log.flush.offset.checkpoint.interval.ms", 60_000),
         flush_ms: FLUSH_CHECK_MS,
         producers_ms: number(config, "producer.id.expiration.check.interval.ms", 600_000),
     }

@@ -4,10 +4,13 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use crossbeam_channel::Sender;
-use highwater_log::{CheckedLogConfig, DirOptions, Disk, LockedDir, LogDir, LogError, MetaProperties, OpenedDir};
+use highwater_log::{
+    CachedDisk, CheckedLogConfig, DirOptions, Disk, LockedDir, LogDir, LogError, MetaProperties, OpenedDir,
+};
 use highwater_types::{DirectoryId, NodeId, TimestampMs, TopicPartition};
 
 use crate::config::BrokerConfig;
+use crate::descriptors;
 use crate::lifecycle::Event;
 use crate::partition::{Directories, Directory};
 use crate::quorum::{FoundLog, MetadataLog, MetadataLogError};
@@ -78,6 +81,7 @@ impl LockedStorage {
         if log_dirs.is_empty() {
             return Err(StorageError::NoDirectory);
         }
+        let disk = CachedDisk::new(disk, descriptors::log_files_max()).shared();
         let lock = |path: &Path| LogDir::lock(Arc::clone(&disk), path);
         let locked = log_dirs.iter().map(|path| lock(path)).collect::<Result<Vec<_>, _>>()?;
         let is_log_dir = log_dirs.contains(metadata_dir);

@@ -1,12 +1,13 @@
 //! The log directories: what is created and deleted in them, and their failure.
 
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
 use crossbeam_channel::Sender;
-use highwater_log::{CheckedLogConfig, DeleteTask, Log, LogCheckpoint, LogDir, LogError};
-use highwater_types::{BrokerEpoch, DirectoryId, TimestampMs, TopicId, TopicPartition, Uuid};
+use highwater_log::{CheckedLogConfig, DeleteTask, DirSync, Log, LogCheckpoint, LogDir, LogError};
+use highwater_types::{BrokerEpoch, DirectoryId, Offset, TimestampMs, TopicId, TopicPartition, Uuid};
 use parking_lot::Mutex;
 
 use super::PartitionError;
@@ -23,6 +24,7 @@ pub(crate) struct Directory {
     partition_count: AtomicUsize,
     /// `None` once closed.
     files: Mutex<Option<LogDir>>,
+    sync: DirSync,
     events: Sender<Event>,
 }
 
@@ -34,6 +36,7 @@ impl Directory {
             offline: AtomicBool::new(false),
             closing: AtomicBool::new(false),
             partition_count: AtomicUsize::new(partition_count),
+            sync: files.sync(),
             files: Mutex::new(Some(files)),
             events,
         }
@@ -110,7 +113,20 @@ impl Directory {
         self.files.lock().as_mut()?.due_deletions(now)
     }
 
-    /// Writes the checkpoint files.
+    /// Writes the file of high watermarks.
+    pub(crate) fn write_high_watermarks(
+        self: &Arc<Self>,
+        offsets: &BTreeMap<TopicPartition, Offset>,
+    ) -> Result<(), PartitionError> {
+        self.with_files(|files| files.write_high_watermarks(offsets))
+    }
+
+    /// The means to sync many of its logs together.
+    pub(crate) fn sync(&self) -> &DirSync {
+        &self.sync
+    }
+
+    /// Writes the checkpoint files and the manifest, unless they say the same already.
     pub(crate) fn write_checkpoints(self: &Arc<Self>, states: &[LogCheckpoint]) -> Result<(), PartitionError> {
         self.with_files(|files| files.write_checkpoints(states))
     }

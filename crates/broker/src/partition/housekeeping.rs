@@ -2,19 +2,21 @@
 
 use std::sync::Arc;
 
-use highwater_log::{DeleteTask, Log, LogCheckpoint, LogError};
+use highwater_log::{DeleteTask, FlushDone, Log, LogCheckpoint, LogError};
 use highwater_types::TimestampMs;
 use parking_lot::Mutex;
 
 use super::{Directories, Directory, LockedPartition, Partition, PartitionError, SyncThreads};
-use crate::view::ViewCell;
+use crate::view::{View, ViewCell};
 
 /// How often each duty is due, in milliseconds.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Intervals {
     /// `log.retention.check.interval.ms`.
     pub(crate) retention_ms: i64,
-    /// Between two looks at high watermarks, recovery points and log starts; unchanged ones are not written again.
+    /// `replica.high.watermark.checkpoint.interval.ms`; unchanged high watermarks are not written again.
+    pub(crate) high_watermark_ms: i64,
+    /// `log.flush.offset.checkpoint.interval.ms`: between two looks at recovery points, log starts and idle logs.
     pub(crate) checkpoint_ms: i64,
     /// Between two looks at logs with `flush.ms` set.
     pub(crate) flush_ms: i64,
@@ -32,11 +34,10 @@ pub(crate) struct Housekeeper {
     syncs: Arc<SyncThreads>,
     intervals: Intervals,
     retention_due: TimestampMs,
+    high_watermark_due: TimestampMs,
     checkpoint_due: TimestampMs,
     flush_due: TimestampMs,
     producers_due: TimestampMs,
-    /// What each directory's checkpoint files hold.
-    written: Vec<(Arc<Directory>, Vec<LogCheckpoint>)>,
     deleting: Deleting,
 }
 
@@ -51,7 +52,6 @@ impl Housekeeper {
         intervals: Intervals,
         now: TimestampMs,
     ) -> Self {
-        let written = directories.iter().map(|directory| (Arc::clone(directory), Vec::new())).collect();
         Self {
             view,
             directories,
@@ -59,10 +59,10 @@ impl Housekeeper {
             intervals,
             // Kafka also waits half a minute before the first retention, so that a restart is not slowed by it.
             retention_due: now.plus_ms(intervals.retention_ms.min(FIRST_RETENTION_MS)),
+            high_watermark_due: now.plus_ms(intervals.high_watermark_ms),
             checkpoint_due: now.plus_ms(intervals.checkpoint_ms),
             flush_due: now.plus_ms(intervals.flush_ms),
             producers_due: now.plus_ms(intervals.producers_ms),
-            written,
             deleting: Deleting::default(),
         }
     }
@@ -74,7 +74,8 @@ impl Housekeeper {
 
     /// When [`run`](Self::run) has something to do.
     pub(crate) fn next_due(&self) -> TimestampMs {
-        self.retention_due.min(self.checkpoint_due).min(self.flush_due).min(self.producers_due)
+        let checkpoints = self.high_watermark_due.min(self.checkpoint_due);
+        self.retention_due.min(checkpoints).min(self.flush_due).min(self.producers_due)
     }
 
     /// Does what is due.
@@ -82,7 +83,8 @@ impl Housekeeper {
         if self.flush_due <= now {
             let wanted = self.flush_by_time(now);
             // Looking at every partition each second costs too much where none of them wants it.
-            self.flush_due = now.plus_ms(if wanted { self.intervals.flush_ms } else { self.intervals.checkpoint_ms });
+            self.flush_due =
+                now.plus_ms(if wanted { self.intervals.flush_ms } else { self.intervals.high_watermark_ms });
         }
         if self.retention_due <= now {
             self.retention_due = now.plus_ms(self.intervals.retention_ms);
@@ -97,29 +99,57 @@ impl Housekeeper {
                 })
             });
         }
+        if self.high_watermark_due <= now {
+            self.high_watermark_due = now.plus_ms(self.intervals.high_watermark_ms);
+            self.delete_files(now);
+            self.write_high_watermarks();
+        }
         if self.checkpoint_due <= now {
             self.checkpoint_due = now.plus_ms(self.intervals.checkpoint_ms);
-            self.delete_files(now);
+            self.anchor();
             self.write_checkpoints();
         }
     }
 
-    /// Writes the checkpoint files of directories whose state has changed since.
-    pub(crate) fn write_checkpoints(&mut self) {
+    fn write_high_watermarks(&self) {
         let view = self.view.load();
-        for (directory, written) in &mut self.written {
-            if directory.is_offline() {
-                continue;
+        for directory in self.directories.iter().filter(|directory| !directory.is_offline()) {
+            let ends = partitions_in(&view, directory)
+                .filter_map(|partition| Some((partition.name().clone(), partition.lock().ok()?.log().high_watermark())))
+                .collect();
+            // A failure takes the directory offline, which says so.
+            let _ = directory.write_high_watermarks(&ends);
+        }
+    }
+
+    /// Makes logs that have become idle known to the next start, many with one sync.
+    fn anchor(&self) {
+        let view = self.view.load();
+        for directory in self.directories.iter().filter(|directory| !directory.is_offline()) {
+            let mut partitions = partitions_in(&view, directory).peekable();
+            while partitions.peek().is_some() {
+                let tasks = partitions.by_ref().take(ANCHORED_AT_ONCE_MAX).filter_map(|partition| {
+                    let task = partition.lock().and_then(|mut locked| locked.anchor_task());
+                    Some((partition, task.inspect_err(|error| report(partition, error)).ok()??))
+                });
+                let (anchoring, tasks): (Vec<_>, Vec<_>) = tasks.unzip();
+                match directory.sync().run(tasks) {
+                    Ok(done) => anchoring.into_iter().zip(done).for_each(|(partition, done)| complete(partition, done)),
+                    Err(error) => directory.fail(&error),
+                }
             }
-            let states: Vec<LogCheckpoint> = view
-                .topics
-                .partitions()
-                .filter(|partition| Arc::ptr_eq(partition.directory(), directory))
+        }
+    }
+
+    /// Writes the checkpoint files and the manifests.
+    fn write_checkpoints(&self) {
+        let view = self.view.load();
+        for directory in self.directories.iter().filter(|directory| !directory.is_offline()) {
+            let states: Vec<LogCheckpoint> = partitions_in(&view, directory)
                 .filter_map(|partition| Some(partition.lock().ok()?.checkpoint()))
                 .collect();
-            if states != *written && directory.write_checkpoints(&states).is_ok() {
-                *written = states;
-            }
+            // A failure takes the directory offline, which says so.
+            let _ = directory.write_checkpoints(&states);
         }
     }
 
@@ -193,6 +223,16 @@ impl Housekeeper {
     }
 }
 
+fn complete(partition: &Partition, done: FlushDone) {
+    if let Ok(mut locked) = partition.lock() {
+        locked.anchored(done);
+    }
+}
+
+fn partitions_in<'v>(view: &'v View, directory: &Arc<Directory>) -> impl Iterator<Item = &'v Arc<Partition>> {
+    view.topics.partitions().filter(move |partition| Arc::ptr_eq(partition.directory(), directory))
+}
+
 fn unlink(task: DeleteTask) {
     if let Err(error) = task.run() {
         // The names end in .deleted or -delete: the next start removes what is left.
@@ -209,3 +249,5 @@ fn report(partition: &Partition, error: &PartitionError) {
 }
 
 const FIRST_RETENTION_MS: i64 = 30_000;
+/// Logs that are anchored with one sync; what is gathered of each takes about half a kilobyte.
+const ANCHORED_AT_ONCE_MAX: usize = 4096;

@@ -46,6 +46,8 @@ struct Replica {
     flushed_at: TimestampMs,
     /// A flush has been handed out and is not complete.
     is_flushing: bool,
+    /// The log end when housekeeping last looked whether the log is idle.
+    end_seen: Offset,
 }
 
 impl Partition {
@@ -56,7 +58,8 @@ impl Partition {
         leader: Leader,
         now: TimestampMs,
     ) -> Self {
-        let replica = Mutex::new(Some(Replica { log, leader, flushed_at: now, is_flushing: false }));
+        let end_seen = log.log_end();
+        let replica = Mutex::new(Some(Replica { log, leader, flushed_at: now, is_flushing: false, end_seen }));
         Self { name, directory, replica, watchers: WaitList::default() }
     }
 
@@ -228,6 +231,26 @@ impl LockedPartition<'_> {
         self.replica.log.checkpoint()
     }
 
+    /// What to sync so that the next start need not look at this log, if nothing was appended since the call before, or
+    /// so much that checking it would take long.
+    ///
+    /// # Errors
+    ///
+    /// [`PartitionError::Log`] if the host failed.
+    pub(crate) fn anchor_task(&mut self) -> Result<Option<FlushTask>, PartitionError> {
+        let end = self.replica.log.log_end();
+        let is_idle = std::mem::replace(&mut self.replica.end_seen, end) == end;
+        if !is_idle && self.replica.log.unanchored_bytes() < UNANCHORED_BYTES_MAX {
+            return Ok(None);
+        }
+        self.with_log(Log::anchor_task)
+    }
+
+    /// Takes note of what [`anchor_task`](Self::anchor_task) gave, which may be synced beside a flush.
+    pub(crate) fn anchored(&mut self, done: FlushDone) {
+        self.replica.log.complete_flush(done);
+    }
+
     pub(crate) fn flushed_at(&mut self) -> &mut TimestampMs {
         &mut self.replica.flushed_at
     }
@@ -241,3 +264,6 @@ impl LockedPartition<'_> {
         })
     }
 }
+
+/// Bytes of a busy log that a start after a crash may have to check: about a second's work of one thread.
+const UNANCHORED_BYTES_MAX: u64 = 256 << 20;

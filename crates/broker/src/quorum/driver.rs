@@ -7,7 +7,6 @@ use highwater_metadata::{
 use highwater_types::{BrokerEpoch, ErrorCode, NodeId, Offset, ProducerId, TimestampMs};
 
 use super::{FoundLog, LocalPartitions, MetadataLog, MetadataLogError};
-use crate::descriptors;
 use crate::random::random_uuid;
 
 /// Owns the controller's state, the metadata log, and the partitions that follow from them.
@@ -29,9 +28,6 @@ pub(crate) enum ControllerError {
     /// The request was wrong.
     #[error(transparent)]
     Refused(#[from] ApiError),
-    /// The partitions asked for would need more open files than there may be.
-    #[error("too many files would be open")]
-    TooManyFiles,
     /// The metadata log failed in this request or an earlier one.
     #[error("the metadata log failed, the broker is stopping")]
     Stopped,
@@ -42,7 +38,6 @@ impl ControllerError {
     pub(crate) fn code(&self) -> ErrorCode {
         match self {
             Self::Refused(error) => error.code,
-            Self::TooManyFiles => ErrorCode::PolicyViolation,
             Self::Stopped => ErrorCode::NotController,
         }
     }
@@ -109,8 +104,7 @@ impl ControllerDriver {
     ///
     /// # Errors
     ///
-    /// [`ControllerError::Stopped`] if the records could not be stored, now or earlier;
-    /// [`ControllerError::TooManyFiles`] if there is no room for the logs of new partitions.
+    /// [`ControllerError::Stopped`] if the records could not be stored, now or earlier.
     pub(crate) fn carry_out<R>(
         &mut self,
         now: TimestampMs,
@@ -120,11 +114,6 @@ impl ControllerDriver {
             return Err(ControllerError::Stopped);
         }
         let Decision { records, response } = decide(&self.controller);
-        let new_logs = records.iter().filter(|record| matches!(record, MetadataRecord::Partition(_))).count();
-        if 0 < new_logs && !descriptors::have_room_for(new_logs.saturating_mul(FILES_PER_LOG)) {
-            tracing::warn!(new_logs, "partitions were not created: too many files would be open");
-            return Err(ControllerError::TooManyFiles);
-        }
         if !records.is_empty() {
             self.poisoned = true;
             if let Err(error) = store(&mut self.controller, &mut self.log, &records) {
@@ -171,9 +160,6 @@ impl ControllerDriver {
         highwater_types::TopicId(random_uuid())
     }
 }
-
-/// Files that a new log keeps open: the segment and its two indexes.
-const FILES_PER_LOG: usize = 3;
 
 /// Offset of the last record of the metadata log.
 fn last_offset(log: &MetadataLog) -> Offset {

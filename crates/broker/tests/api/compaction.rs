@@ -19,7 +19,11 @@ fn wait_for(what: &str, mut look: impl FnMut() -> bool) {
 }
 
 fn broker() -> TestBroker {
-    TestBroker::start_with(&[("log.cleaner.backoff.ms", "10"), ("replica.high.watermark.checkpoint.interval.ms", "20")])
+    TestBroker::start_with(&[
+        ("log.cleaner.backoff.ms", "10"),
+        ("replica.high.watermark.checkpoint.interval.ms", "20"),
+        ("log.flush.offset.checkpoint.interval.ms", "20"),
+    ])
 }
 
 /// A topic whose every record is later than the one before by more than a segment may span.

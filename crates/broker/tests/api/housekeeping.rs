@@ -53,8 +53,34 @@ fn checkpoints_are_written_while_the_broker_runs() {
 }
 
 #[test]
+fn idle_logs_are_settled_and_known_to_the_next_start() {
+    let mut broker = TestBroker::start_with(&[("log.flush.offset.checkpoint.interval.ms", "20")]);
+    let mut client = broker.client();
+    client.create_topic("t", 2, &[]);
+    client.produce("t", &batch(&["a", "b"]));
+    let recovery_points = broker.directory().join("recovery-point-offset-checkpoint");
+    wait_for("the idle log is synced", || {
+        let text = std::fs::read_to_string(&recovery_points).unwrap_or_default();
+        text.lines().any(|line| line == "t 0 2").then_some(())
+    });
+    let manifest = broker.directory().join("highwater-manifest");
+    wait_for("both logs are in the manifest", || {
+        let bytes = std::fs::read(&manifest).unwrap_or_default();
+        let has = |name: &[u8]| bytes.windows(name.len()).any(|window| window == name);
+        (has(b"\x03t-0") && has(b"\x03t-1")).then_some(())
+    });
+    broker.restart();
+    let mut client = broker.client();
+    assert_eq!(client.fetch("t", 0).offsets(), [0, 1]);
+    assert_eq!(client.produce("t", &batch(&["c"])), (ErrorCode::None, 2));
+}
+
+#[test]
 fn flush_ms_moves_the_recovery_point() {
-    let broker = TestBroker::start_with(&[("replica.high.watermark.checkpoint.interval.ms", "20")]);
+    let broker = TestBroker::start_with(&[
+        ("replica.high.watermark.checkpoint.interval.ms", "20"),
+        ("log.flush.offset.checkpoint.interval.ms", "20"),
+    ]);
     let mut client = broker.client();
     client.create_topic("t", 1, &[("flush.ms", "10")]);
     client.produce("t", &batch(&["a", "b"]));
