@@ -708,7 +708,7 @@ fn compacted_logs_are_remembered_with_the_segments_they_have_then() {
     let log = &mut world.logs[2];
     log.set_config(compacted.checked().unwrap());
     let before = log.size_bytes();
-    support::clean::clean_all(log, NOW);
+    clean::clean_all(log, NOW);
     assert!(log.size_bytes() < before);
     let checkpoint = log.clean_checkpoint();
     assert!(checkpoint.is_some());
