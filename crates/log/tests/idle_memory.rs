@@ -58,13 +58,21 @@ fn an_idle_log_takes_two_kibibytes_and_no_descriptor() {
     let logs: Vec<Log> = logs.collect();
     dir.close_clean(logs, None, NOW).unwrap();
 
+    // Those that were closed last may have been written in the instant of the manifest, and take another round.
+    for _ in 0..20 {
+        let OpenedDir { dir, logs } = open(&CachedDisk::new(RealDisk::shared(), 100), &path);
+        let remembered = dir.open_counts().remembered;
+        dir.close_clean(logs.into_iter().map(|found| found.log).collect(), None, NOW).unwrap();
+        if remembered >= COUNT as u64 * 9 / 10 {
+            break;
+        }
+    }
     let disk = CachedDisk::new(RealDisk::shared(), 100);
     let before = IN_USE.load(Ordering::Relaxed);
     let opened = open(&disk, &path);
     let used = (IN_USE.load(Ordering::Relaxed) - before) / COUNT;
-    // Those that were closed last may have been written in the instant of the manifest.
-    assert!(opened.dir.open_counts().remembered >= COUNT as u64 / 2, "{:?}", opened.dir.open_counts());
-    assert!(used <= 2_048, "{used} bytes for each log, {} of them in the struct itself", size_of::<Log>());
     let remembered = opened.dir.open_counts().remembered;
+    assert!(remembered >= COUNT as u64 * 9 / 10, "{:?}", opened.dir.open_counts());
+    assert!(used <= 2_048, "{used} bytes for each log, {} of them in the struct itself", size_of::<Log>());
     assert!(disk.stats().open <= 3 * (COUNT as u64 - remembered), "{:?}", disk.stats());
 }
