@@ -13,6 +13,9 @@ impl Log {
     /// Whole batches go: if `to` lies inside one, all of it is removed, and the log ends at `to` nevertheless.
     /// A `to` below the first segment empties the log. Cutting is synced.
     ///
+    /// A [`checkpoint`](Self::checkpoint) that was kept before may now lie above what is synced: keep a new one before
+    /// anything else is appended, or the next start trusts bytes that a crash has lost.
+    ///
     /// # Errors
     ///
     /// [`LogError::Io`], [`LogError::Poisoned`], [`LogError::Corrupt`].
