@@ -6,12 +6,12 @@ use std::error::Error;
 use std::path::Path;
 
 use highwater_log::{
-    AppendOrigin, AppendSet, Log, LogConfig, LogReader, OpenOptions, ReadBound, RealDisk, TimestampQuery,
+    AppendOrigin, AppendSet, Log, LogConfig, LogReader, OpenOptions, ReadBound, RealDisk, SharedLog, TimestampQuery,
 };
 use highwater_records::{BatchBuilder, BatchOptions, Codec};
 use highwater_types::{LeaderEpoch, Offset, TimestampMs};
 
-fn main() -> Result<(), Box<dyn Error>> {
+fn main() -> Result<(), Box<dyn Error + Send + Sync>> {
     let dir = tempfile::tempdir()?;
     let path = dir.path().join("measurements-0");
     let start = TimestampMs(1_700_000_000_000);
@@ -59,5 +59,28 @@ fn main() -> Result<(), Box<dyn Error>> {
     let log = Log::open(RealDisk::shared(), Path::new(&path), config, clean)?;
     assert_eq!(log.log_end(), found.offset);
     println!("reopened: {} bytes in {} segments", log.size_bytes(), log.segment_count());
+
+    // Threads that share a log share its syncs too: each waits until its own record is on the disk.
+    let log = SharedLog::new(log);
+    let begin = log.log_end();
+    std::thread::scope(|scope| {
+        let log = &log;
+        let sensors: Vec<_> = (0..8).map(|sensor| scope.spawn(move || measure(log, sensor, start))).collect();
+        sensors.into_iter().try_for_each(|thread| thread.join().expect("a sensor does not panic"))
+    })?;
+    assert_eq!(log.synced_to(), log.log_end());
+    println!("eight sensors: {} records, all on the disk", begin.records_until(log.log_end()).unwrap_or(0));
+    Ok(())
+}
+
+fn measure(log: &SharedLog, sensor: u32, now: TimestampMs) -> Result<(), Box<dyn Error + Send + Sync>> {
+    for second in 0..10 {
+        let mut builder = BatchBuilder::new(BatchOptions::default());
+        builder.append(now.value() + second * 1_000, Some(format!("sensor-{sensor}").as_bytes()), Some(b"21"), &[])?;
+        let mut batch = builder.finish()?;
+        let mut sets = [AppendSet::new(&mut batch, AppendOrigin::Client)];
+        log.append_durable(&mut sets, LeaderEpoch::ZERO, now)?;
+        sets[0].take_result()?;
+    }
     Ok(())
 }

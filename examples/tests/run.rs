@@ -22,6 +22,7 @@ fn embedded_log() {
         "from offset 100: 80 records, 16 of them warm",
         "minute 2 begins at offset 120",
         "after truncation the log ends at 120",
+        "eight sensors: 80 records, all on the disk",
     ] {
         assert!(said.lines().any(|said| said == line), "{line:?} is not in\n{said}");
     }
