@@ -1,5 +1,6 @@
 //! Opening the log directories at start.
 
+use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -60,6 +61,16 @@ pub enum StorageError {
         found: String,
         /// The configured id, or else that of a directory before it.
         expected: String,
+    },
+    /// Two directories hold a log of the same partition, as after a copy by hand; only one can be right.
+    #[error("{partition} is both in {} and in {}: move the one away that is not wanted", first.display(), second.display())]
+    Twice {
+        /// The partition.
+        partition: TopicPartition,
+        /// One directory.
+        first: PathBuf,
+        /// The other.
+        second: PathBuf,
     },
     /// A directory belongs to another node.
     #[error("{} belongs to node {found}, and this is node {expected}", path.display())]
@@ -128,9 +139,22 @@ impl LockedStorage {
             }));
             directories.push(directory);
         }
+        check_once(&found)?;
         let apart = apart.map(load).transpose()?.map(|(opened, _)| opened.dir);
         Ok(Storage { directories: Directories::new(directories), found, apart })
     }
+}
+
+/// Whichever of two logs were served, the records of the other would seem lost.
+fn check_once(found: &[FoundLog]) -> Result<(), StorageError> {
+    let mut directories = HashMap::new();
+    for log in found {
+        if let Some(first) = directories.insert(&log.partition, log.directory.path()) {
+            let (partition, second) = (log.partition.clone(), log.directory.path().to_owned());
+            return Err(StorageError::Twice { partition, first: first.to_owned(), second });
+        }
+    }
+    Ok(())
 }
 
 /// An id is written into a properties file and into JSON, which both take these characters as they are.

@@ -156,3 +156,23 @@ fn several_directories_share_the_partitions() {
     client.call(1, &metadata_request(&["t"]));
     assert_eq!(client.fetch("t", 0).offsets(), [0]);
 }
+
+#[test]
+fn a_partition_in_two_directories_is_refused_and_both_are_named() {
+    let (first, second) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    let config = || {
+        let both = format!("{},{}", first.path().display(), second.path().display());
+        let listeners = ("listeners".to_owned(), "PLAINTEXT://127.0.0.1:0".to_owned());
+        BrokerConfig::new([listeners, ("log.dirs".to_owned(), both)].into()).unwrap()
+    };
+    for dir in [&first, &second] {
+        std::fs::create_dir(dir.path().join("t-0")).unwrap();
+    }
+    let refused = Broker::start(&config()).unwrap_err();
+    assert!(matches!(refused, StartError::Storage(StorageError::Twice { .. })), "{refused}");
+    let told = refused.to_string();
+    let names = [first.path(), second.path()].map(|path| path.display().to_string());
+    assert!(told.starts_with("t-0 is both in ") && names.iter().all(|name| told.contains(name)), "{told}");
+    std::fs::remove_dir_all(second.path().join("t-0")).unwrap();
+    Broker::start(&config()).unwrap();
+}
