@@ -1,0 +1,7 @@
+#![doc = include_str!("../README.md")]
+
+mod disk;
+mod random;
+
+pub use disk::{Call, DataLoss, DiskStats, EIO, EMFILE, ENOSPC, Effect, Fault, NameLoss, SimDisk};
+pub use random::Random;
