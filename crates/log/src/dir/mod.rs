@@ -21,7 +21,7 @@ pub use sync::DirSync;
 use crate::config::CheckedLogConfig;
 use crate::disk::{Disk, DiskLock, Volume};
 use crate::error::LogError;
-use crate::files::{CleanMarker, MetaProperties, PartitionMetadata};
+use crate::files::{CleanMarker, MetaProperties, PartitionMetadata, create_dir};
 use crate::health::DirHealth;
 use crate::log::{DeleteTask, DeletionQueue, Log, OpenOptions};
 use crate::names::{Suffix, set_aside_name};
@@ -57,7 +57,7 @@ impl LogDir {
     ///
     /// [`LogError::Io`].
     pub fn format(disk: &dyn Disk, path: &Path, meta: &MetaProperties) -> Result<(), LogError> {
-        disk.create_dir_all(path).map_err(LogError::io("create", path))?;
+        create_dir(disk, path)?;
         meta.write(disk, path)
     }
 

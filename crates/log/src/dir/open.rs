@@ -14,7 +14,7 @@ use super::{LogDir, Written};
 use crate::config::CheckedLogConfig;
 use crate::disk::Disk;
 use crate::error::LogError;
-use crate::files::{CleanMarker, MetaProperties, OffsetCheckpoint, PartitionMetadata, PartitionOffsets};
+use crate::files::{CleanMarker, MetaProperties, OffsetCheckpoint, PartitionMetadata, PartitionOffsets, create_dir};
 use crate::health::DirHealth;
 use crate::log::{DeletionQueue, Log, OpenOptions, Trust};
 use crate::names::DirName;
@@ -95,7 +95,7 @@ impl LogDir {
     ///
     /// [`LogError::Locked`], [`LogError::Malformed`], [`LogError::Io`].
     pub fn lock(disk: Arc<dyn Disk>, path: &Path) -> Result<LockedDir, LogError> {
-        disk.create_dir_all(path).map_err(LogError::io("create", path))?;
+        create_dir(&*disk, path)?;
         let lock_path = path.join(".lock");
         let lock = disk.lock(&lock_path).map_err(|error| match error.kind() {
             io::ErrorKind::WouldBlock => LogError::Locked { path: lock_path.clone() },
@@ -170,6 +170,8 @@ impl LockedDir {
         config_of: &(dyn Fn(&TopicPartition) -> CheckedLogConfig + Sync),
     ) -> Result<OpenedDir, LogError> {
         let mut dir = self.dir;
+        // Whoever created or renamed what is there may not have lived to sync that.
+        dir.disk.sync_dir(&dir.path).map_err(LogError::io("sync", &dir.path))?;
         let mut partitions = Vec::new();
         for (name, found) in list_directories(&*dir.disk, &dir.path)? {
             match found {

@@ -1,6 +1,7 @@
 //! The small files around the segments (storage format, sections 6 and 7).
 
 mod clean_marker;
+mod create_dir;
 mod meta_properties;
 mod offset_checkpoint;
 mod partition_metadata;
@@ -8,6 +9,7 @@ mod replace;
 mod table;
 
 pub(crate) use clean_marker::CleanMarker;
+pub(crate) use create_dir::create_dir;
 pub use meta_properties::MetaProperties;
 pub(crate) use offset_checkpoint::{OffsetCheckpoint, PartitionOffsets, format_offsets, parse_offsets};
 pub(crate) use partition_metadata::PartitionMetadata;

@@ -17,6 +17,7 @@ use crate::disk::Entry;
 use crate::entry::{EntryInfo, read_marker};
 use crate::epoch_cache::EpochCache;
 use crate::error::LogError;
+use crate::files::create_dir;
 use crate::health::LogHealth;
 use crate::index::AbortedTxn;
 use crate::names::{FileKind, parse_file_name};
@@ -35,7 +36,7 @@ pub(super) fn load(
     {
         return Ok(log);
     }
-    place.disk.create_dir_all(&place.dir).map_err(LogError::io("create", &place.dir))?;
+    create_dir(&*place.disk, &place.dir)?;
     remove_leftovers(&place)?;
     let mut loader = Loader::new(place, options)?;
     if let Some(Trust::Prefix(facts)) = trust

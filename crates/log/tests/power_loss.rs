@@ -1,0 +1,64 @@
+//! What a loss of power must not do, one history for each thing that it once did. The simulation in `highwater-sim`
+//! found them.
+
+#![expect(clippy::unwrap_used, reason = "a test stops at the first surprise")]
+
+mod support;
+
+use std::path::Path;
+
+use highwater_log::{CheckedLogConfig, DirOptions, Log, LogConfig, LogDir, OpenOptions, OpenedDir};
+use highwater_sim::{Call, DataLoss, EIO, Effect, Fault, NameLoss, SimDisk};
+use highwater_types::{PartitionIndex, TopicName, TopicPartition};
+use support::*;
+
+/// Everything that may be lost.
+const ALL_NAMES: NameLoss = NameLoss::Everything;
+const ALL_DATA: Option<DataLoss> = Some(DataLoss::Everything);
+
+fn open_on(disk: &SimDisk, config: &LogConfig, options: OpenOptions) -> Log {
+    Log::open(disk.shared(), Path::new(DIR), config.clone().checked().unwrap(), options).unwrap()
+}
+
+fn new_on(disk: &SimDisk, config: &LogConfig) -> Log {
+    open_on(disk, config, OpenOptions::unclean(NOW))
+}
+
+#[test]
+fn a_new_logs_directory_is_there_with_its_records() {
+    let disk = SimDisk::new(0);
+    let mut log = new_on(&disk, &LogConfig::default());
+    append(&mut log, &batch(3, 10)).unwrap();
+    log.flush().unwrap();
+    disk.crash_with(ALL_NAMES, ALL_DATA);
+    assert_eq!(new_on(&disk, &LogConfig::default()).log_end(), offset(3));
+}
+
+const LOGS: &str = "/logs";
+
+fn open_dir(disk: &SimDisk) -> OpenedDir {
+    let options = DirOptions { recovery_threads: 1, now: NOW };
+    LogDir::open(disk.shared(), Path::new(LOGS), options, &|_| CheckedLogConfig::default()).unwrap()
+}
+
+fn partition() -> TopicPartition {
+    TopicPartition::new(TopicName::new("topic").unwrap(), PartitionIndex::new(0))
+}
+
+#[test]
+fn logs_that_were_found_stay() {
+    let disk = SimDisk::new(0);
+    let opened = open_dir(&disk);
+    // The directory of the log is made, but syncing that fails.
+    disk.inject(Fault { call: Some(Call::Sync), after: 0, effect: Effect::FailOnce(EIO) });
+    opened.dir.create_log(&partition(), None, CheckedLogConfig::default(), NOW).unwrap_err();
+    drop(opened);
+    disk.kill();
+    let opened = open_dir(&disk);
+    let [mut found] = <[_; 1]>::try_from(opened.logs).unwrap();
+    append(&mut found.log, &batch(3, 10)).unwrap();
+    found.log.flush().unwrap();
+    drop((found, opened.dir));
+    disk.crash_with(ALL_NAMES, ALL_DATA);
+    assert_eq!(open_dir(&disk).logs[0].log.log_end(), offset(3));
+}
