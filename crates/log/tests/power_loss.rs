@@ -9,7 +9,7 @@ use std::path::Path;
 
 use highwater_log::{CheckedLogConfig, DirOptions, Log, LogConfig, LogDir, OpenOptions, OpenedDir};
 use highwater_sim::{Call, DataLoss, EIO, Effect, Fault, NameLoss, SimDisk};
-use highwater_types::{PartitionIndex, TopicName, TopicPartition};
+use highwater_types::{LeaderEpoch, PartitionIndex, TopicName, TopicPartition};
 use support::*;
 
 /// Everything that may be lost.
@@ -32,6 +32,22 @@ fn a_new_logs_directory_is_there_with_its_records() {
     log.flush().unwrap();
     disk.crash_with(ALL_NAMES, ALL_DATA);
     assert_eq!(new_on(&disk, &LogConfig::default()).log_end(), offset(3));
+}
+
+#[test]
+fn more_batches_than_a_full_index_has_room_for_are_appended_at_once() {
+    let disk = SimDisk::new(0);
+    let config = LogConfig { segment_index_bytes_max: 24, index_interval_bytes: 0, ..LogConfig::default() };
+    let mut log = new_on(&disk, &config);
+    let mut fetched = Vec::new();
+    for base in 0..10 {
+        let mut one = batch(1, 10);
+        highwater_records::validate::assign(&mut one, offset(base), LeaderEpoch::ZERO).unwrap();
+        fetched.extend(one);
+    }
+    log.append_as_follower(&fetched, None, NOW).unwrap().unwrap();
+    assert_eq!(log.log_end(), offset(10));
+    assert_eq!(read_all(&log, offset(4)).len() * 10, fetched.len() * 6);
 }
 
 const LOGS: &str = "/logs";

@@ -224,6 +224,9 @@ impl Segment {
 
     /// Takes note of an entry at the end of the segment, adding index entries where they are due.
     ///
+    /// An index that is full is left so: one append can bring more batches than it has room for, and it may have been
+    /// made smaller since. Looking up then goes through more bytes, and the next append rolls.
+    ///
     /// The caller writes its bytes at [`size`](Self::size) as it was before.
     pub(crate) fn note_appended(&mut self, info: &EntryInfo, interval: u32) -> Result<(), LogError> {
         let position = self.size;
@@ -232,7 +235,7 @@ impl Segment {
             (max, offset) = (info.max_timestamp, info.last);
             self.max_timestamp = OnceLock::from((max, offset));
         }
-        if u64::from(interval) < self.bytes_since_index_entry {
+        if u64::from(interval) < self.bytes_since_index_entry && !self.is_index_full() {
             let position = u32::try_from(position)
                 .map_err(|_| LogError::corrupt("segment larger than 2^31-1 bytes", &self.path, position))?;
             self.offset_index.append(info.last, position)?;
