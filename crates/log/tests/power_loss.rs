@@ -24,6 +24,18 @@ fn new_on(disk: &SimDisk, config: &LogConfig) -> Log {
     open_on(disk, config, OpenOptions::unclean(NOW))
 }
 
+/// As a log is opened whose checkpoint was written just before the crash.
+fn by(log: &Log, clean: bool) -> OpenOptions {
+    let checkpoint = log.checkpoint();
+    OpenOptions {
+        clean,
+        recovery_point: checkpoint.recovery_point,
+        log_start: checkpoint.log_start,
+        high_watermark: checkpoint.high_watermark,
+        now: NOW,
+    }
+}
+
 #[test]
 fn a_new_logs_directory_is_there_with_its_records() {
     let disk = SimDisk::new(0);
@@ -48,6 +60,23 @@ fn more_batches_than_a_full_index_has_room_for_are_appended_at_once() {
     log.append_as_follower(&fetched, None, NOW).unwrap().unwrap();
     assert_eq!(log.log_end(), offset(10));
     assert_eq!(read_all(&log, offset(4)).len() * 10, fetched.len() * 6);
+}
+
+#[test]
+fn a_segment_closed_at_the_recovery_point_keeps_its_length() {
+    let disk = SimDisk::new(0);
+    let config = LogConfig { preallocate: true, ..small_segments(4_000) };
+    let mut log = new_on(&disk, &config);
+    append(&mut log, &batch(1, 30)).unwrap();
+    log.flush().unwrap();
+    log.roll(NOW).unwrap();
+    append(&mut log, &batch(1, 30)).unwrap();
+    log.close(NOW).unwrap();
+    let options = by(&log, true);
+    drop(log);
+    disk.crash_with(ALL_NAMES, ALL_DATA);
+    let state = open_on(&disk, &config, options).describe().unwrap();
+    assert_eq!(state.segments[0].log_file_size, state.segments[0].size);
 }
 
 const LOGS: &str = "/logs";

@@ -86,10 +86,11 @@ impl Log {
         }
         active.seal()?;
         if self.recovery_point == base {
-            // All records are synced, so recovery would begin behind this segment and trust its indexes.
-            active.sync_indexes()?;
+            // All records are synced, so no flush comes back to this segment, and recovery would begin behind it: it
+            // would trust the indexes and, where space had been allocated ahead, zeros behind the last record.
+            active.sync_files()?;
             if active.txn_index().file().is_some() {
-                self.place.disk.sync_dir(&self.place.dir).map_err(LogError::io("sync", &self.place.dir))?;
+                self.place.sync_dir()?;
             }
         }
         let fresh = Segment::create(&self.place, base, now)?;

@@ -47,6 +47,11 @@ impl Place {
         Self { suffix, ..self.clone() }
     }
 
+    /// Makes names in the log's directory durable.
+    pub(crate) fn sync_dir(&self) -> Result<(), LogError> {
+        self.disk.sync_dir(&self.dir).map_err(LogError::io("sync", &self.dir))
+    }
+
     fn index(&self, base: Offset, kind: FileKind) -> IndexPlace {
         IndexPlace { path: self.file(base, kind), base, bytes_max: self.config.segment_index_bytes_max }
     }
@@ -299,12 +304,9 @@ impl Segment {
         self.time_index.file().write_tail()
     }
 
-    /// Makes the index files durable.
-    pub(crate) fn sync_indexes(&self) -> Result<(), LogError> {
-        self.handles()
-            .iter()
-            .skip(1)
-            .try_for_each(|(file, path)| file.sync_data().map_err(LogError::io("sync", path)))?;
+    /// Makes all files durable, with their sizes.
+    pub(crate) fn sync_files(&self) -> Result<(), LogError> {
+        self.handles().iter().try_for_each(|(file, path)| file.sync_data().map_err(LogError::io("sync", path)))?;
         self.sync_txn_index()
     }
 
