@@ -7,7 +7,7 @@ mod support;
 
 use std::path::Path;
 
-use highwater_log::{CheckedLogConfig, DirOptions, Log, LogConfig, LogDir, OpenOptions, OpenedDir};
+use highwater_log::{CheckedLogConfig, DirOptions, Log, LogConfig, LogDir, LogState, OpenOptions, OpenedDir};
 use highwater_sim::{Call, DataLoss, EIO, Effect, Fault, NameLoss, SimDisk};
 use highwater_types::{LeaderEpoch, PartitionIndex, TopicName, TopicPartition};
 use support::*;
@@ -33,6 +33,24 @@ fn by(log: &Log, clean: bool) -> OpenOptions {
         log_start: checkpoint.log_start,
         high_watermark: checkpoint.high_watermark,
         now: NOW,
+    }
+}
+
+/// One batch to each segment, with an index entry for each batch but the first.
+fn tiny() -> LogConfig {
+    LogConfig { index_interval_bytes: 0, ..small_segments(300) }
+}
+
+/// Every index entry points at the batch that it names.
+fn check_indexes(state: &LogState) {
+    for segment in &state.segments {
+        for (last, position) in &segment.offset_index {
+            let at = |batch: &&highwater_log::BatchState| batch.position == u64::from(*position);
+            let batch =
+                segment.batches.iter().find(at).unwrap_or_else(|| panic!("no batch at {position}: {segment:?}"));
+            assert_eq!(batch.last_offset, *last, "in {segment:?}");
+        }
+        assert!(segment.offset_index.is_sorted_by(|a, b| a.0 < b.0), "{segment:?}");
     }
 }
 
@@ -77,6 +95,29 @@ fn a_segment_closed_at_the_recovery_point_keeps_its_length() {
     disk.crash_with(ALL_NAMES, ALL_DATA);
     let state = open_on(&disk, &config, options).describe().unwrap();
     assert_eq!(state.segments[0].log_file_size, state.segments[0].size);
+}
+
+#[test]
+fn a_roll_while_a_flush_is_running_leaves_no_index_behind() {
+    let disk = SimDisk::new(0);
+    let mut log = new_on(&disk, &tiny());
+    append(&mut log, &batch(1, 30)).unwrap();
+    append(&mut log, &batch(1, 30)).unwrap();
+    let flush = log.flush_task().unwrap();
+    log.roll(NOW).unwrap();
+    let done = flush.run().unwrap();
+    log.complete_flush(done);
+    append(&mut log, &batch(1, 30)).unwrap();
+    // Whatever is left to do is done, and its checkpoint written.
+    log.flush().unwrap();
+    let options = by(&log, false);
+    drop(log);
+    disk.crash_with(ALL_NAMES, ALL_DATA);
+    let log = open_on(&disk, &tiny(), options);
+    assert_eq!(log.log_end(), offset(3));
+    let state = log.describe().unwrap();
+    check_indexes(&state);
+    assert_eq!(state.segments[0].offset_index.len(), 1);
 }
 
 const LOGS: &str = "/logs";

@@ -103,7 +103,9 @@ impl Log {
         let files = self.segments.from(from).iter().flat_map(files_of).collect();
         // What names exist is part of what is going to be known.
         let dir = Some((Arc::clone(&self.place.disk), self.place.dir.clone()));
-        let done = FlushDone { up_to: self.log_end, truncations: self.truncations, anchor: self.anchor_at_end(false) };
+        let (up_to, truncations) = (self.log_end, self.truncations);
+        let (active, anchor) = (self.segments.active().base(), self.anchor_at_end(false));
+        let done = FlushDone { up_to, truncations, active, anchor };
         Ok(Some(FlushTask { files, dir, health: self.health.clone(), done }))
     }
 

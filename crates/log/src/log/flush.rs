@@ -29,6 +29,8 @@ pub struct FlushTask {
 pub struct FlushDone {
     pub(super) up_to: Offset,
     pub(super) truncations: u64,
+    /// Base of the segment that was active, whose indexes are not synced, or not as they are once it is closed.
+    pub(super) active: Offset,
     /// What is known afterwards, if index entries were synced too.
     pub(super) anchor: Option<Anchor>,
 }
@@ -132,10 +134,21 @@ impl Log {
     pub fn complete_flush(&mut self, done: FlushDone) {
         if done.truncations == self.truncations {
             assert!(done.up_to <= self.log_end, "without a truncation the log end does not go back");
-            self.synced_to = self.synced_to.max(done.up_to);
-            self.recovery_point = self.recovery_point.max(done.up_to);
+            let recoverable = self.recoverable_from(&done);
+            self.synced_to = self.synced_to.max(recoverable);
+            self.recovery_point = self.recovery_point.max(recoverable);
             self.anchor = done.anchor.or(self.anchor);
             self.settle();
+        }
+    }
+
+    /// Where recovery may begin after a flush. If a roll has closed the active segment meanwhile, right where the flush
+    /// ends, its indexes are not synced: recovery must still begin in it, and the next flush come back to it.
+    fn recoverable_from(&self, done: &FlushDone) -> Offset {
+        let next = self.segments.next_base(self.segments.floor(done.active));
+        match next.and_then(|next| next.value().checked_sub(1)) {
+            Some(last) => done.up_to.min(Offset::new(last)),
+            None => done.up_to,
         }
     }
 
@@ -182,7 +195,8 @@ impl Log {
             }
         }
         let dir = has_new_files.then(|| (Arc::clone(&self.place.disk), self.place.dir.clone()));
-        let done = FlushDone { up_to, truncations: self.truncations, anchor: None };
+        let active = self.segments.active().base();
+        let done = FlushDone { up_to, truncations: self.truncations, active, anchor: None };
         Some(FlushTask { files, dir, health: self.health.clone(), done })
     }
 }
