@@ -7,7 +7,7 @@ mod support;
 
 use std::path::Path;
 
-use highwater_log::{CheckedLogConfig, DirOptions, Log, LogConfig, LogDir, LogState, OpenOptions, OpenedDir};
+use highwater_log::{CheckedLogConfig, DirOptions, Disk, Log, LogConfig, LogDir, LogState, OpenOptions, OpenedDir};
 use highwater_sim::{Call, DataLoss, EIO, Effect, Fault, NameLoss, SimDisk};
 use highwater_types::{LeaderEpoch, PartitionIndex, TopicName, TopicPartition};
 use support::*;
@@ -118,6 +118,57 @@ fn a_roll_while_a_flush_is_running_leaves_no_index_behind() {
     let state = log.describe().unwrap();
     check_indexes(&state);
     assert_eq!(state.segments[0].offset_index.len(), 1);
+}
+
+#[test]
+fn producers_are_known_after_an_orderly_close() {
+    let disk = SimDisk::new(0);
+    let mut log = new_on(&disk, &LogConfig::default());
+    append(&mut log, &produced(7, 0, 0, 2)).unwrap();
+    let before: Vec<_> = log.producers().collect();
+    log.close(NOW).unwrap();
+    let mut options = by(&log, true);
+    // So that the batches cannot tell: they are below the log start.
+    options.log_start = offset(1);
+    drop(log);
+    disk.crash_with(ALL_NAMES, ALL_DATA);
+    let snapshot = disk.read(&path("00000000000000000002.snapshot")).unwrap();
+    assert!(10 < snapshot.len(), "the snapshot has no producer: {snapshot:?}");
+    assert_eq!(open_on(&disk, &LogConfig::default(), options).producers().collect::<Vec<_>>(), before);
+}
+
+#[test]
+fn an_unfinished_snapshot_is_not_written_over() {
+    let disk = SimDisk::new(0);
+    drop(new_on(&disk, &LogConfig::default()));
+    let temporary = path("00000000000000000002.snapshot.tmp");
+    disk.open(&temporary, highwater_log::OpenMode::Create).unwrap().sync_data().unwrap();
+    disk.kill();
+    drop(new_on(&disk, &LogConfig::default()));
+    assert!(disk.metadata(&temporary).is_err());
+}
+
+#[test]
+fn producers_are_not_taken_from_before_a_hole() {
+    let disk = SimDisk::new(0);
+    let mut log = new_on(&disk, &tiny());
+    append(&mut log, &produced(7, 0, 0, 1)).unwrap();
+    log.roll(NOW).unwrap();
+    append(&mut log, &produced(7, 0, 1, 1)).unwrap();
+    log.roll(NOW).unwrap();
+    append(&mut log, &batch(1, 30)).unwrap();
+    drop(log);
+    // The first two segments are deleted, and the crash forgets the deletion of a snapshot only.
+    for base in [0, 1] {
+        for kind in ["log", "index", "timeindex"] {
+            disk.remove_file(&path(&format!("{base:020}.{kind}"))).unwrap();
+        }
+    }
+    disk.remove_file(&path("00000000000000000002.snapshot")).unwrap();
+    disk.kill();
+    let log = new_on(&disk, &tiny());
+    assert_eq!((log.log_start(), log.log_end()), (offset(2), offset(3)));
+    assert_eq!(log.producers().count(), 0, "known from a snapshot that has not seen what was deleted behind it");
 }
 
 const LOGS: &str = "/logs";

@@ -64,6 +64,7 @@ impl Log {
             file.sync_data().map_err(LogError::io("sync", &path))?;
         }
         self.segments.active().sync_txn_index()?;
+        self.snapshots.sync_newest(&self.place)?;
         self.place.disk.sync_dir(&self.place.dir).map_err(LogError::io("sync", &self.place.dir))
     }
 }

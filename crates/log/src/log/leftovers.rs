@@ -11,6 +11,9 @@ use crate::error::LogError;
 use crate::names::{CLEANED, DELETED, FileKind, SWAP, parse_file_name};
 use crate::segment::{EntryScan, Place};
 
+/// A producer snapshot that has not got its name yet.
+const SNAPSHOT_TEMPORARY: &str = ".snapshot.tmp";
+
 /// Finishes what was interrupted: deletions are completed, compaction is completed or undone.
 ///
 /// May itself be interrupted anywhere, and be repeated.
@@ -21,7 +24,11 @@ pub(super) fn remove_leftovers(place: &Place) -> Result<(), LogError> {
         let path = dir.join(name);
         disk.remove_file(&path).map_err(LogError::io("remove", &path))
     };
-    for name in names.iter().filter(|name| name.ends_with(DELETED) && !name.contains(".checkpoint")) {
+    let is_deleted = |name: &&String| name.ends_with(DELETED) && !name.contains(".checkpoint");
+    // Snapshots are not synced before they get their name. Written into a file that is left from before, one could have
+    // that one's bytes after a crash, which nothing tells from its own.
+    let is_unfinished = |name: &&String| name.ends_with(SNAPSHOT_TEMPORARY);
+    for name in names.iter().filter(|name| is_deleted(name) || is_unfinished(name)) {
         remove(name)?;
     }
     let cleaned: Vec<(&str, Offset)> =

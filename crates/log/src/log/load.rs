@@ -201,7 +201,8 @@ impl Loader<'_> {
 
     fn rebuild_segment(&mut self, index: usize) -> Result<Recovery, LogError> {
         let base = self.segments[index].base();
-        let log_start = self.options.log_start;
+        // A snapshot from before the first segment knows nothing of what was deleted behind it.
+        let log_start = self.log_start();
         // Each segment starts from the snapshot that the one before it has left.
         self.producers = Producers::default();
         let now = self.options.now;

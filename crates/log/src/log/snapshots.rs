@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 
 use highwater_types::{Offset, TimestampMs};
 
+use crate::disk::OpenMode;
 use crate::error::LogError;
 use crate::files::replace_file_unsynced;
 use crate::names::FileKind;
@@ -44,6 +45,14 @@ impl Snapshots {
         self.offsets.insert(end);
         producers.set_snapshot(end);
         Ok(())
+    }
+
+    /// Makes the newest snapshot durable. Its name is the caller's part.
+    pub(crate) fn sync_newest(&self, place: &Place) -> Result<(), LogError> {
+        let Some(newest) = self.offsets.last() else { return Ok(()) };
+        let path = place.file(*newest, FileKind::Snapshot);
+        let file = place.disk.open(&path, OpenMode::Read).map_err(LogError::io("open", &path))?;
+        file.sync_data().map_err(LogError::io("sync", &path))
     }
 
     /// Brings `producers` to the newest valid snapshot in `(log_start, end]`, deleting those outside it and
