@@ -41,6 +41,20 @@ fn tiny() -> LogConfig {
     LogConfig { index_interval_bytes: 0, ..small_segments(300) }
 }
 
+/// A log of `segments` segments of two batches, of which nothing is synced.
+fn filled(disk: &SimDisk, config: &LogConfig, segments: u64) -> Log {
+    let mut log = new_on(disk, config);
+    for segment in 0..segments {
+        if 0 < segment {
+            log.roll(NOW).unwrap();
+        }
+        append(&mut log, &batch(1, 30)).unwrap();
+        append(&mut log, &batch(1, 30)).unwrap();
+    }
+    assert_eq!((log.segment_count() as u64, log.log_end()), (segments, offset(segments * 2)));
+    log
+}
+
 /// Every index entry points at the batch that it names.
 fn check_indexes(state: &LogState) {
     for segment in &state.segments {
@@ -78,6 +92,148 @@ fn more_batches_than_a_full_index_has_room_for_are_appended_at_once() {
     log.append_as_follower(&fetched, None, NOW).unwrap().unwrap();
     assert_eq!(log.log_end(), offset(10));
     assert_eq!(read_all(&log, offset(4)).len() * 10, fetched.len() * 6);
+}
+
+#[test]
+fn bytes_since_the_last_index_entry_are_counted_anew_after_recovery() {
+    let disk = SimDisk::new(0);
+    let config = LogConfig { index_interval_bytes: 150, ..LogConfig::default() };
+    let mut log = new_on(&disk, &config);
+    append(&mut log, &batch(1, 60)).unwrap();
+    append(&mut log, &batch(1, 60)).unwrap();
+    disk.kill();
+    let mut log = new_on(&disk, &config);
+    append(&mut log, &batch(1, 60)).unwrap();
+    assert_eq!(log.describe().unwrap().segments[0].offset_index, [], "as Kafka, which counts from the start only once");
+}
+
+#[test]
+fn truncated_segments_stay_away() {
+    let disk = SimDisk::new(0);
+    let mut log = filled(&disk, &tiny(), 3);
+    log.flush().unwrap();
+    log.truncate_to(offset(3), NOW).unwrap();
+    let options = by(&log, false);
+    disk.crash_with(ALL_NAMES, ALL_DATA);
+    let log = open_on(&disk, &tiny(), options);
+    assert_eq!((log.log_end(), log.segment_count()), (offset(3), 2));
+}
+
+#[test]
+fn a_log_that_was_emptied_stays_empty() {
+    for at in [1, 3, 6, 9] {
+        let disk = SimDisk::new(0);
+        let mut log = filled(&disk, &tiny(), 3);
+        log.flush().unwrap();
+        log.truncate_fully_and_start_at(offset(at), None, NOW).unwrap();
+        let options = by(&log, false);
+        disk.crash_with(ALL_NAMES, ALL_DATA);
+        let log = open_on(&disk, &tiny(), options);
+        assert_eq!((log.log_start(), log.log_end(), log.segment_count()), (offset(at), offset(at), 1));
+    }
+}
+
+#[test]
+fn segments_dropped_by_recovery_stay_away() {
+    let disk = SimDisk::new(0);
+    let log = filled(&disk, &tiny(), 3);
+    disk.sync_dir(Path::new(DIR)).unwrap();
+    let options = OpenOptions::unclean(NOW);
+    drop(log);
+    disk.crash_with(NameLoss::Nothing, Some(DataLoss::Nothing));
+    // The middle segment loses its last batch, the others nothing.
+    let middle = disk.open(&path("00000000000000000002.log"), highwater_log::OpenMode::ReadWrite).unwrap();
+    middle.set_len(middle.size().unwrap() - 1).unwrap();
+    middle.sync_data().unwrap();
+    drop(middle);
+    for _ in 0..2 {
+        let log = open_on(&disk, &tiny(), options);
+        assert_eq!(log.log_end(), offset(3));
+        drop(log);
+        disk.crash_with(ALL_NAMES, ALL_DATA);
+    }
+}
+
+/// Wherever the power fails while a log is recovered that has lost bytes in the middle, what follows never comes back
+/// behind the hole.
+#[test]
+fn recovery_may_fail_anywhere() {
+    let mut failed_at = 0;
+    for after in 0.. {
+        let disk = SimDisk::new(after);
+        drop(filled(&disk, &tiny(), 3));
+        disk.sync_dir(Path::new(DIR)).unwrap();
+        disk.crash_with(NameLoss::Nothing, Some(DataLoss::Nothing));
+        let middle = disk.open(&path("00000000000000000002.log"), highwater_log::OpenMode::ReadWrite).unwrap();
+        middle.set_len(middle.size().unwrap() - 1).unwrap();
+        middle.sync_data().unwrap();
+        drop(middle);
+        disk.inject(Fault { call: None, after, effect: Effect::PowerOff });
+        let config = tiny().checked().unwrap();
+        let opened = Log::open(disk.shared(), Path::new(DIR), config, OpenOptions::unclean(NOW));
+        if opened.is_ok() && !disk.is_off() {
+            break;
+        }
+        drop(opened);
+        disk.crash();
+        disk.heal();
+        assert_eq!(new_on(&disk, &tiny()).log_end(), offset(3), "power lost after {after} calls");
+        failed_at += 1;
+    }
+    assert!(10 < failed_at, "the power failed {failed_at} times only");
+}
+
+/// Wherever the power fails while a log is truncated, its indexes are right afterwards, and no hole is left.
+#[test]
+fn truncation_may_fail_anywhere() {
+    for to in [2, 3, 6] {
+        for fully in [false, true] {
+            let mut failed_at = 0;
+            for after in 0.. {
+                let disk = SimDisk::new(after);
+                let mut log = filled(&disk, &tiny(), 4);
+                log.flush().unwrap();
+                let options = by(&log, false);
+                disk.inject(Fault { call: None, after, effect: Effect::PowerOff });
+                let result = match fully {
+                    true => log.truncate_fully_and_start_at(offset(to), None, NOW),
+                    false => log.truncate_to(offset(to), NOW).map(drop),
+                };
+                if result.is_ok() && !disk.is_off() {
+                    break;
+                }
+                drop(log);
+                disk.crash_with(NameLoss::InOrder, None);
+                disk.heal();
+                let log = open_on(&disk, &tiny(), options);
+                let state = log.describe().unwrap();
+                check_indexes(&state);
+                let offsets = state.segments.iter().flat_map(|segment| &segment.batches).map(|batch| batch.last_offset);
+                let first = state.segments[0].base.value();
+                assert!(offsets.eq((first..log.log_end().value()).map(offset)), "to {to}, after {after}: {state:?}");
+                failed_at += 1;
+            }
+            assert!(4 < failed_at, "the power failed {failed_at} times only");
+        }
+    }
+}
+
+#[test]
+fn what_was_being_removed_when_the_process_died_stays_away_once_it_is_gone() {
+    let disk = SimDisk::new(0);
+    let mut log = filled(&disk, &tiny(), 2);
+    log.flush().unwrap();
+    drop(log);
+    for kind in ["log", "index", "timeindex"] {
+        let name = path(&format!("00000000000000000002.{kind}"));
+        disk.rename(&name, &name.with_extension(format!("{kind}.deleted"))).unwrap();
+    }
+    disk.kill();
+    let log = new_on(&disk, &tiny());
+    assert_eq!(log.log_end(), offset(2));
+    drop(log);
+    disk.crash_with(ALL_NAMES, ALL_DATA);
+    assert_eq!(new_on(&disk, &tiny()).log_end(), offset(2));
 }
 
 #[test]
@@ -169,6 +325,22 @@ fn producers_are_not_taken_from_before_a_hole() {
     let log = new_on(&disk, &tiny());
     assert_eq!((log.log_start(), log.log_end()), (offset(2), offset(3)));
     assert_eq!(log.producers().count(), 0, "known from a snapshot that has not seen what was deleted behind it");
+}
+
+#[test]
+fn a_rebuilt_index_below_the_recovery_point_is_synced() {
+    let disk = SimDisk::new(0);
+    let mut log = filled(&disk, &tiny(), 2);
+    log.close(NOW).unwrap();
+    let options = by(&log, true);
+    drop(log);
+    disk.remove_file(&path("00000000000000000000.index")).unwrap();
+    disk.sync_dir(Path::new(DIR)).unwrap();
+    disk.kill();
+    drop(open_on(&disk, &tiny(), options));
+    disk.crash_with(ALL_NAMES, ALL_DATA);
+    let log = open_on(&disk, &tiny(), OpenOptions { clean: false, ..options });
+    assert_eq!(log.describe().unwrap().segments[0].offset_index.len(), 1);
 }
 
 const LOGS: &str = "/logs";

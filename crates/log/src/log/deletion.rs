@@ -53,8 +53,25 @@ impl DeletionQueue {
         self.remove_files(place, snapshots, &bases, now)
     }
 
+    /// The same from the last segment to the first, and durably: what is truncated must not come back behind records
+    /// that are appended later, nor leave a hole before what is still there.
+    pub(crate) fn remove_segments_for_good(
+        &mut self,
+        place: &Place,
+        snapshots: &mut Snapshots,
+        segments: &[Segment],
+        now: TimestampMs,
+    ) -> Result<(), LogError> {
+        if segments.is_empty() {
+            return Ok(());
+        }
+        let bases: Vec<Offset> = segments.iter().rev().map(Segment::base).collect();
+        self.remove_files(place, snapshots, &bases, now)?;
+        place.sync_dir()
+    }
+
     /// The same for the segments with these bases.
-    pub(crate) fn remove_files(
+    fn remove_files(
         &mut self,
         place: &Place,
         snapshots: &mut Snapshots,

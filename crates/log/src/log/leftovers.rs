@@ -31,6 +31,10 @@ pub(super) fn remove_leftovers(place: &Place) -> Result<(), LogError> {
     for name in names.iter().filter(|name| is_deleted(name) || is_unfinished(name)) {
         remove(name)?;
     }
+    if names.iter().any(|name| is_deleted(&name)) {
+        // Whoever renamed them may not have lived to sync that: what the log is without them it has to stay.
+        sync_dir(disk, dir)?;
+    }
     let cleaned: Vec<(&str, Offset)> =
         names.iter().filter_map(|name| Some((name.as_str(), base_of(name, CLEANED)?.0))).collect();
     let unfinished = cleaned.iter().map(|&(_, base)| base).min();

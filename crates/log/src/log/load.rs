@@ -6,7 +6,7 @@ use std::sync::OnceLock;
 use highwater_types::{Offset, TimestampMs};
 
 use super::anchor::{Anchor, LogFacts};
-use super::deletion::{DeletionQueue, rename_deleted};
+use super::deletion::DeletionQueue;
 use super::leftovers::remove_leftovers;
 use super::remembered::{self, Trust};
 use super::segments::Segments;
@@ -48,6 +48,13 @@ pub(super) fn load(
     let incomplete = loader.open_segments()?;
     loader.recover(&incomplete)?;
     loader.finish(health)
+}
+
+/// What becomes of the segments behind one that is recovered.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Behind {
+    Kept,
+    DroppedIfBytesAreLost,
 }
 
 /// A log that is being opened.
@@ -143,38 +150,51 @@ impl Loader<'_> {
             if count <= at {
                 break;
             }
-            self.recover_segment(at)?;
+            self.recover_segment(at, Behind::Kept)?;
             let parts = self.segments.len().saturating_sub(count);
             // The parts of one that was split have no transaction index yet.
             for part in at + 1..=at + parts {
-                self.recover_segment(part)?;
+                self.recover_segment(part, Behind::Kept)?;
             }
             added += parts;
         }
         let mut index = first + added;
         while index < self.segments.len() {
-            let lost_bytes = self.recover_segment(index)?;
+            self.recover_segment(index, Behind::DroppedIfBytesAreLost)?;
             index += 1;
-            if lost_bytes {
-                let dropped = self.segments.split_off(index);
-                self.deletions.remove_segments(&self.place, &mut self.snapshots, &dropped, self.options.now)?;
-            }
         }
         Ok(())
     }
 
-    /// Rebuilds one segment, or the first of those that it has to be split into. Returns whether bytes were lost.
-    fn recover_segment(&mut self, index: usize) -> Result<bool, LogError> {
+    /// Rebuilds one segment, or the first of those that it has to be split into.
+    fn recover_segment(&mut self, index: usize, behind: Behind) -> Result<(), LogError> {
         loop {
             let recovery = match self.recover_behind_prefix(index)? {
                 Some(recovery) => recovery,
                 None => self.rebuild_segment(index)?,
             };
             if !recovery.is_overflowed {
-                return Ok(recovery.bytes_cut > 0);
+                return self.finish_segment(index, &recovery, behind);
             }
             self.split_segment(index)?;
         }
+    }
+
+    /// Cuts what is not valid off a segment that was rebuilt, and drops what follows lost bytes.
+    fn finish_segment(&mut self, index: usize, recovery: &Recovery, behind: Behind) -> Result<(), LogError> {
+        if recovery.loses_bytes() && behind == Behind::DroppedIfBytesAreLost {
+            // Before the cut: after it nothing would tell that they have lost what they build on.
+            let dropped = self.segments.split_off(index + 1);
+            self.deletions.remove_segments_for_good(&self.place, &mut self.snapshots, &dropped, self.options.now)?;
+        }
+        self.segments[index].finish_recovery(recovery)?;
+        if behind == Behind::Kept {
+            // It lies below the recovery point, or the log was closed in order: no flush comes back to it.
+            self.segments[index].sync_files()?;
+            self.place.sync_dir()?;
+        }
+        self.producers.set_end(recovery.next_offset);
+        self.snapshots.take(&self.place, &mut self.producers)
     }
 
     /// Puts segments in the place of one whose offsets are out of its index's reach.
@@ -185,7 +205,7 @@ impl Loader<'_> {
         tracing::warn!(dir = %place.dir.display(), %base, into = bases.len(), bytes_cut, "split a segment");
         let mut later = self.segments.split_off(index + 1);
         if bytes_cut > 0 {
-            self.deletions.remove_segments(place, &mut self.snapshots, &later, now)?;
+            self.deletions.remove_segments_for_good(place, &mut self.snapshots, &later, now)?;
             later.clear();
         }
         self.segments.truncate(index);
@@ -220,19 +240,14 @@ impl Loader<'_> {
         end: u64,
     ) -> Result<Recovery, LogError> {
         let (producers, epochs, changed) = (&mut self.producers, &mut self.epochs, &mut self.epochs_changed);
-        let recovery = self.segments[index].recover(&self.place, next_offset, end, &mut |info, bytes| {
+        self.segments[index].recover(&self.place, next_offset, end, &mut |info, bytes| {
             if let Some(epoch) = info.leader_epoch
                 && epochs.latest().is_none_or(|latest| latest.epoch < epoch)
             {
                 *changed |= epochs.assign(epoch, info.base_or_last());
             }
             apply(producers, info, || bytes)
-        })?;
-        if !recovery.is_overflowed {
-            self.producers.set_end(recovery.next_offset);
-            self.snapshots.take(&self.place, &mut self.producers)?;
-        }
-        Ok(recovery)
+        })
     }
 
     fn finish(mut self, health: LogHealth) -> Result<Log, LogError> {
@@ -298,7 +313,7 @@ impl Loader<'_> {
             if let Err(LogError::Corrupt { what, path, position }) = self.segments[last].end() {
                 // Closed in order, they say, but its files contradict each other.
                 tracing::warn!(path = %path.display(), what, position, "recovering a segment that was closed in order");
-                self.recover_segment(last)?;
+                self.recover_segment(last, Behind::Kept)?;
             }
             let active = &self.segments[last];
             let (next_offset, end) = active.end()?;
@@ -306,11 +321,8 @@ impl Loader<'_> {
                 return Ok((next_offset, (end < active.size()).then_some(end)));
             }
             tracing::warn!(dir = %self.place.dir.display(), %next_offset, %log_start, "log ends below its start");
-            for base in self.segments.drain(..).map(|segment| segment.base()) {
-                for kind in FileKind::SEGMENT {
-                    rename_deleted(&*self.place.disk, &self.place.file(base, kind))?;
-                }
-            }
+            let dropped = std::mem::take(&mut self.segments);
+            self.deletions.remove_segments_for_good(&self.place, &mut self.snapshots, &dropped, self.options.now)?;
             self.snapshots.delete_all(&self.place)?;
             self.epochs_changed |= self.epochs.clear();
         }

@@ -43,7 +43,7 @@ impl Log {
         self.cut_torn_tail()?;
         let kept = self.segments.floor(to) + 1;
         let removed = self.segments.split_off(kept);
-        self.deletions.remove_segments(&self.place, &mut self.snapshots, &removed, now)?;
+        self.deletions.remove_segments_for_good(&self.place, &mut self.snapshots, &removed, now)?;
         self.segments.active_mut().truncate_to(to, &self.place)?;
         self.log_end = to;
         self.recovery_point = self.recovery_point.min(to);
@@ -90,12 +90,11 @@ impl Log {
         self.cleaning.on_truncated(Offset::ZERO);
         self.forget_anchor()?;
         self.torn_at = None;
-        // The new segment is made before the old ones go, unless its names are still taken.
-        let is_taken = self.segments.iter().any(|segment| segment.base() == at);
-        let early = if is_taken { None } else { Some(Segment::create(&self.place, at, now)?) };
-        let bases: Vec<Offset> = self.segments.iter().map(Segment::base).collect();
-        self.deletions.remove_files(&self.place, &mut self.snapshots, &bases, now)?;
-        let fresh = early.map_or_else(|| Segment::create(&self.place, at, now), Ok)?;
+        // The old segments go first and durably. Beside the new one they would lie below the recovery point after a crash,
+        // unchecked, or hold offsets above it. With none left, the log starts at its checkpoint.
+        let removed = self.segments.from(0);
+        self.deletions.remove_segments_for_good(&self.place, &mut self.snapshots, removed, now)?;
+        let fresh = Segment::create(&self.place, at, now)?;
         self.segments.replace_all(fresh);
         self.snapshots.delete_all(&self.place)?;
         self.producers.reset(at);

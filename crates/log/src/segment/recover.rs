@@ -4,7 +4,6 @@ use highwater_types::Offset;
 
 use super::scan::Stop;
 use super::{Place, Segment, WholeEntries};
-use crate::config::CheckedLogConfig;
 use crate::entry::EntryInfo;
 use crate::error::LogError;
 use crate::index::{AbortedTxn, relative_offset};
@@ -12,12 +11,21 @@ use crate::index::{AbortedTxn, relative_offset};
 /// What recovery found.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Recovery {
-    /// Bytes cut off the end of the log file.
-    pub(crate) bytes_cut: u64,
+    /// Where the last valid entry ends.
+    valid: u64,
+    /// Where the log file ends.
+    end: u64,
     /// The offset after the last valid entry.
     pub(crate) next_offset: Offset,
     /// An entry is valid but out of the index's reach. Nothing was cut, and the segment is to be split.
     pub(crate) is_overflowed: bool,
+}
+
+impl Recovery {
+    /// Whether something behind the valid entries has to be cut off.
+    pub(crate) fn loses_bytes(&self) -> bool {
+        self.valid < self.end
+    }
 }
 
 /// Is shown every valid entry, in order, with its bytes. Returns the transaction that the entry aborts.
@@ -31,10 +39,10 @@ impl Segment {
         Ok(std::mem::take(&mut self.size))
     }
 
-    /// Checks the entries up to `end`, completes the indexes, and cuts the file at the first entry that is not valid.
+    /// Checks the entries up to `end` or to the first that is not valid, and completes the indexes. The files keep their
+    /// length until [`finish_recovery`](Self::finish_recovery).
     ///
     /// Goes on from where [`begin_recovery`](Self::begin_recovery) or [`begin_behind`](Self::begin_behind) has left the segment.
-    /// Leaves the files trimmed, as those of a closed segment.
     pub(crate) fn recover(
         &mut self,
         place: &Place,
@@ -55,27 +63,30 @@ impl Segment {
             }
             if relative_offset(self.base, info.last).is_none() {
                 self.size = end;
-                return Ok(Recovery { bytes_cut: 0, next_offset, is_overflowed: true });
+                return Ok(Recovery { valid: end, end, next_offset, is_overflowed: true });
             }
-            self.note_recovered(&info, &place.config)?;
+            self.note_appended(&info, place.config.index_interval_bytes)?;
             next_offset = info.next_offset();
             if let Some(aborted) = visit(&info, bytes) {
                 self.append_aborted(place, aborted)?;
             }
         };
-        let bytes_cut = end - self.size;
-        if bytes_cut > 0 {
-            tracing::warn!(path = %path.display(), position = self.size, bytes_cut, ?stop, "segment cut at recovery");
-            let valid = std::mem::replace(&mut self.size, end);
-            self.truncate_bytes(valid)?;
+        let recovery = Recovery { valid: self.size, end, next_offset, is_overflowed: false };
+        if recovery.loses_bytes() {
+            tracing::warn!(path = %path.display(), position = self.size, bytes = end - self.size, ?stop, "cutting a segment");
         }
-        self.seal()?;
-        Ok(Recovery { bytes_cut, next_offset, is_overflowed: false })
+        Ok(recovery)
     }
 
-    /// As for appended entries, but an index that is full is left so: it may have been made smaller since.
-    fn note_recovered(&mut self, info: &EntryInfo, config: &CheckedLogConfig) -> Result<(), LogError> {
-        let interval = if self.is_index_full() { u32::MAX } else { config.index_interval_bytes };
-        self.note_appended(info, interval)
+    /// Cuts the file behind its valid entries and trims all files, as those of a closed segment.
+    pub(crate) fn finish_recovery(&mut self, recovery: &Recovery) -> Result<(), LogError> {
+        if recovery.loses_bytes() {
+            self.size = recovery.end;
+            self.truncate_bytes(recovery.valid)?;
+        }
+        self.seal()?;
+        // Counting starts anew with every opening.
+        self.bytes_since_index_entry = 0;
+        Ok(())
     }
 }
