@@ -328,6 +328,25 @@ fn producers_are_not_taken_from_before_a_hole() {
 }
 
 #[test]
+fn a_truncated_epoch_does_not_come_back_over_records_of_an_older_one() {
+    let disk = SimDisk::new(0);
+    let config = LogConfig::default();
+    let mut log = new_on(&disk, &config);
+    append_in(&mut log, &batch(2, 10), 1).unwrap();
+    append_in(&mut log, &batch(2, 10), 2).unwrap();
+    log.truncate_to(offset(2), NOW).unwrap();
+    let mut older = batch(3, 10);
+    highwater_records::validate::assign(&mut older, offset(2), LeaderEpoch::new(1)).unwrap();
+    log.append_as_follower(&older, None, NOW).unwrap().unwrap();
+    log.flush().unwrap();
+    let options = by(&log, false);
+    drop(log);
+    disk.crash_with(ALL_NAMES, ALL_DATA);
+    let log = open_on(&disk, &config, options);
+    assert_eq!(log.epochs().epoch_of(offset(4)), Some(LeaderEpoch::new(1)));
+}
+
+#[test]
 fn a_rebuilt_index_below_the_recovery_point_is_synced() {
     let disk = SimDisk::new(0);
     let mut log = filled(&disk, &tiny(), 2);

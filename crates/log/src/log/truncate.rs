@@ -120,7 +120,8 @@ impl Log {
 
     fn truncate_epochs(&mut self, end: Offset) -> Result<(), LogError> {
         if self.epochs.truncate_from_end(end) {
-            self.epochs.write_lazily(&*self.place.disk, &self.place.dir)?;
+            // Durably: an epoch that came back would claim what is appended at its offsets, of an older one, too.
+            self.epochs.write(&*self.place.disk, &self.place.dir)?;
         }
         Ok(())
     }
