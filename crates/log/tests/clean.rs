@@ -322,6 +322,27 @@ fn a_truncation_below_what_a_pass_has_seen_ends_it() {
 }
 
 #[test]
+fn a_truncation_ends_a_pass_that_would_drop_what_is_a_producers_last_batch_now() {
+    let (_, mut log) = new_log(config());
+    let from = |sequence: i32, value: &str| {
+        let options = BatchOptions { producer: producer(7, sequence), ..BatchOptions::default() };
+        batch_of(&[("a", value)], options)
+    };
+    append(&mut log, &from(0, "1")).unwrap();
+    put(&mut log, &[("a", "2")]);
+    roll(&mut log);
+    append(&mut log, &from(1, "3")).unwrap();
+    let mut cleaner = Cleaner::default();
+    let cleanable = log.cleanable(NOW).unwrap();
+    let mut task = log.clean_task(&cleanable, NOW).unwrap().unwrap();
+    assert_eq!(run(&mut task, &mut cleaner), CleanStep::GroupReady);
+    log.truncate_to(offset(2), NOW).unwrap();
+    assert!(!log.complete_clean(&mut task, NOW).unwrap());
+    drop(task);
+    assert_eq!(records(&log), ["0 a=1", "1 a=2"]);
+}
+
+#[test]
 fn a_pass_whose_segments_have_been_deleted_is_discarded_and_not_counted() {
     let (disk, mut log) = new_log(config());
     for value in ["1", "2"] {

@@ -38,7 +38,8 @@ impl Log {
 
     fn truncate_inside(&mut self, to: Offset, now: TimestampMs) -> Result<(), LogError> {
         self.truncations += 1;
-        self.cleaning.on_truncated(to);
+        // Whatever is cut, the last batch of a producer is another one then, and a pass must keep that.
+        self.cleaning.on_truncated(if self.producers.is_empty() { to } else { Offset::ZERO });
         self.forget_anchor()?;
         self.cut_torn_tail()?;
         let kept = self.segments.floor(to) + 1;
