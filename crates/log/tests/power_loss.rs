@@ -362,6 +362,18 @@ fn a_rebuilt_index_below_the_recovery_point_is_synced() {
     assert_eq!(log.describe().unwrap().segments[0].offset_index.len(), 1);
 }
 
+#[test]
+fn a_checkpoint_claims_only_what_was_synced() {
+    let disk = SimDisk::new(0);
+    let mut log = filled(&disk, &tiny(), 2);
+    log.advance_high_watermark(offset(3));
+    log.delete_records(offset(3)).unwrap();
+    assert_eq!(log.recovery_point(), offset(3));
+    assert_eq!(log.checkpoint().recovery_point, offset(0));
+    log.flush().unwrap();
+    assert_eq!(log.checkpoint().recovery_point, offset(4));
+}
+
 const LOGS: &str = "/logs";
 
 fn open_dir(disk: &SimDisk) -> OpenedDir {

@@ -322,7 +322,9 @@ impl Log {
     pub fn checkpoint(&self) -> LogCheckpoint {
         LogCheckpoint {
             path: self.place.dir.clone(),
-            recovery_point: self.recovery_point,
+            // Not what was raised with the log start: that can be lost in a crash, and would leave records unchecked that
+            // come back so.
+            recovery_point: self.recovery_point.min(self.synced_to),
             high_watermark: self.high_watermark,
             log_start: self.log_start,
             first_base: self.segments.first().base(),
