@@ -9,7 +9,7 @@ use std::path::Path;
 
 use highwater_log::{CheckedLogConfig, DirOptions, Disk, Log, LogConfig, LogDir, LogState, OpenOptions, OpenedDir};
 use highwater_sim::{Call, DataLoss, EIO, Effect, Fault, NameLoss, SimDisk};
-use highwater_types::{LeaderEpoch, PartitionIndex, TopicName, TopicPartition};
+use highwater_types::{LeaderEpoch, PartitionIndex, TopicName, TopicPartition, Uuid};
 use support::*;
 
 /// Everything that may be lost.
@@ -383,6 +383,35 @@ fn open_dir(disk: &SimDisk) -> OpenedDir {
 
 fn partition() -> TopicPartition {
     TopicPartition::new(TopicName::new("topic").unwrap(), PartitionIndex::new(0))
+}
+
+#[test]
+fn a_new_log_is_not_opened_by_the_checkpoints_of_an_earlier_one() {
+    let disk = SimDisk::new(0);
+    for restarts in [false, true] {
+        let mut opened = open_dir(&disk);
+        let mut log = opened.dir.create_log(&partition(), None, CheckedLogConfig::default(), NOW).unwrap();
+        append(&mut log, &batch(5, 10)).unwrap();
+        log.flush().unwrap();
+        opened.dir.write_checkpoints(&[log.checkpoint()]).unwrap();
+        opened.dir.delete_log(log, Uuid::from_bytes([u8::from(restarts); 16]), NOW).unwrap();
+        if restarts {
+            drop(opened);
+            disk.kill();
+            opened = open_dir(&disk);
+        }
+        let mut log = opened.dir.create_log(&partition(), None, CheckedLogConfig::default(), NOW).unwrap();
+        append(&mut log, &batch(3, 10)).unwrap();
+        drop((opened, log));
+        disk.kill();
+        let opened = open_dir(&disk);
+        let [found] = <[_; 1]>::try_from(opened.logs).unwrap();
+        assert_eq!((found.log.log_end(), found.log.recovery_point()), (offset(3), offset(0)), "restarts: {restarts}");
+        let mut dir = opened.dir;
+        dir.delete_log(found.log, Uuid::from_bytes([9; 16]), NOW).unwrap();
+        drop(dir);
+        disk.kill();
+    }
 }
 
 #[test]

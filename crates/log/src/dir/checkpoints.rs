@@ -7,6 +7,7 @@ use highwater_types::{BrokerEpoch, Offset, TimestampMs, TopicPartition};
 
 use super::LogDir;
 use super::manifest::{FileStamp, Manifest, Remembered};
+use super::stale::Stale;
 use crate::disk::OpenMode;
 use crate::error::LogError;
 use crate::files::{CleanMarker, OffsetCheckpoint, PartitionOffsets, replace_file};
@@ -17,11 +18,13 @@ use crate::names::with_suffix;
 #[derive(Debug, Default)]
 pub(super) struct Written {
     /// A digest of the logs' checkpoints, unless some of them could not go into the manifest yet.
-    logs: Option<u64>,
+    pub(super) logs: Option<u64>,
     recovery_points: Option<u64>,
     log_starts: Option<u64>,
     high_watermarks: Option<u64>,
     cleaned: Option<u64>,
+    /// Whom the files speak of who is gone.
+    pub(super) stale: Stale,
     /// What the file system gives as its time, from before any of the checkpoints to write were taken. Files with
     /// earlier times have been as they are for a while.
     as_of: Option<TimestampMs>,
@@ -31,6 +34,16 @@ impl Written {
     /// Takes note of what the checkpoint of compaction holds, which is not written while it stays so.
     pub(super) fn note_cleaned(&mut self, offsets: &PartitionOffsets) {
         self.cleaned = Some(digest(offsets));
+    }
+
+    /// The checkpoint files, each with the digest of what it holds.
+    pub(super) fn files(&mut self) -> [(&'static str, &mut Option<u64>); 4] {
+        [
+            (OffsetCheckpoint::RECOVERY_POINT, &mut self.recovery_points),
+            (OffsetCheckpoint::LOG_START, &mut self.log_starts),
+            (OffsetCheckpoint::REPLICATION, &mut self.high_watermarks),
+            (OffsetCheckpoint::CLEANER, &mut self.cleaned),
+        ]
     }
 }
 
@@ -57,6 +70,7 @@ impl LogDir {
         written.logs = None;
         let checkpoints = self.replace_checkpoints(&mut written, logs);
         self.health.watch(checkpoints)?;
+        written.stale.clear();
         let is_complete = self.replace_manifest(&written, logs);
         if self.health.watch(is_complete)? {
             written.logs = Some(digest);
@@ -193,7 +207,7 @@ impl LogDir {
     }
 }
 
-fn digest(value: &(impl Hash + ?Sized)) -> u64 {
+pub(super) fn digest(value: &(impl Hash + ?Sized)) -> u64 {
     let mut hasher = DefaultHasher::new();
     value.hash(&mut hasher);
     hasher.finish()

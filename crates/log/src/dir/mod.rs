@@ -3,6 +3,7 @@
 mod checkpoints;
 mod manifest;
 mod open;
+mod stale;
 mod sync;
 mod trust;
 
@@ -113,6 +114,7 @@ impl LogDir {
         now: TimestampMs,
     ) -> Result<Log, LogError> {
         self.check_online()?;
+        self.health.watch(self.forget_earlier(partition))?;
         let path = self.path.join(partition.to_string());
         let created = self.create_partition_dir(&path, topic_id);
         self.health.watch(created)?;
@@ -174,6 +176,7 @@ impl LogDir {
         let partition = self.partition_of(&from)?;
         let to = self.path.join(set_aside_name(&partition, unique, suffix));
         drop(log);
+        self.written.lock().stale.add(partition);
         let renamed = self.disk.rename(&from, &to).map_err(LogError::io("rename", &from));
         let synced = renamed.and_then(|()| self.disk.sync_dir(&self.path).map_err(LogError::io("sync", &self.path)));
         self.health.watch(synced)?;

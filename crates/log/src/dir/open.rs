@@ -10,6 +10,7 @@ use highwater_types::{Offset, TimestampMs, TopicId, TopicPartition};
 use parking_lot::Mutex;
 
 use super::manifest::{FileStamp, Manifest};
+use super::stale::Stale;
 use super::{LogDir, Written};
 use crate::config::CheckedLogConfig;
 use crate::disk::Disk;
@@ -185,7 +186,9 @@ impl LockedDir {
             }
         }
         let checkpoints = Checkpoints::read(&*dir.disk, &dir.path)?;
-        dir.written.get_mut().note_cleaned(&checkpoints.cleaned);
+        let written = dir.written.get_mut();
+        written.note_cleaned(&checkpoints.cleaned);
+        written.stale = Stale::of(checkpoints.files().into_iter(), &partitions);
         let manifest = read_manifest(&*dir.disk, &dir.path)?;
         let opener = Opener { dir: &dir, checkpoints, manifest, options, counts: Mutex::default() };
         let logs = opener.open_all(&partitions, config_of)?;
@@ -253,6 +256,10 @@ impl Checkpoints {
             high_watermarks: read(OffsetCheckpoint::REPLICATION)?,
             cleaned: read(OffsetCheckpoint::CLEANER)?,
         })
+    }
+
+    fn files(&self) -> [&PartitionOffsets; 4] {
+        [&self.recovery_points, &self.log_starts, &self.high_watermarks, &self.cleaned]
     }
 }
 
