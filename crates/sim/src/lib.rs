@@ -1,7 +1,9 @@
 #![doc = include_str!("../README.md")]
 
 mod disk;
+mod fuzz;
 mod random;
 
 pub use disk::{Call, DataLoss, DiskStats, EIO, EMFILE, ENOSPC, Effect, Fault, NameLoss, SimDisk};
+pub use fuzz::{Trace, World};
 pub use random::Random;
