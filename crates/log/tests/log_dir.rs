@@ -248,3 +248,24 @@ fn how_far_logs_are_compacted_is_kept_lowered_by_truncation_and_removed_with_the
     write(&dir, &logs);
     assert_eq!(read(&disk, "cleaner-offset-checkpoint").unwrap(), "0\n1\na 0 1\n");
 }
+
+#[test]
+fn a_checkpoint_does_not_stay_ahead_of_a_log_that_has_lost_records() {
+    let disk = MemDisk::new();
+    let (dir, mut logs) = filled(&disk);
+    for log in &mut logs {
+        append(log, &batch(2, 10)).unwrap();
+        log.flush().unwrap();
+    }
+    dir.write_checkpoints(&logs.iter().map(highwater_log::Log::checkpoint).collect::<Vec<_>>()).unwrap();
+    drop((dir, logs));
+    assert_eq!(read(&disk, "recovery-point-offset-checkpoint").unwrap(), "0\n2\na 0 5\nb.c 7 7\n");
+    // A disk that has lied about its syncs.
+    let log = Path::new(PATH).join("a-0/00000000000000000000.log");
+    let bytes = disk.read(&log).unwrap();
+    disk.write(&log, &bytes[..bytes.len() - 1]);
+    let OpenedDir { logs, .. } = open_dir(&disk).unwrap();
+    assert_eq!(logs[0].log.log_end(), offset(3));
+    // What is appended at offset 3 now must be checked if this process is killed.
+    assert_eq!(read(&disk, "recovery-point-offset-checkpoint").unwrap(), "0\n2\na 0 3\nb.c 7 7\n");
+}

@@ -17,7 +17,7 @@ use crate::disk::Disk;
 use crate::error::LogError;
 use crate::files::{CleanMarker, MetaProperties, OffsetCheckpoint, PartitionMetadata, PartitionOffsets, create_dir};
 use crate::health::DirHealth;
-use crate::log::{DeletionQueue, Log, OpenOptions, Trust};
+use crate::log::{DeletionQueue, Log, LogCheckpoint, OpenOptions, Trust};
 use crate::names::DirName;
 
 /// Directories that are neither partitions nor mistakes.
@@ -192,10 +192,16 @@ impl LockedDir {
         let manifest = read_manifest(&*dir.disk, &dir.path)?;
         let opener = Opener { dir: &dir, checkpoints, manifest, options, counts: Mutex::default() };
         let logs = opener.open_all(&partitions, config_of)?;
+        let is_cut = logs.iter().any(|opened| opener.checkpoints.is_ahead_of(opened));
         let counts = opener.counts.into_inner();
         tracing::info!(path = %dir.path.display(), clean = dir.was_clean(), ?counts, "opened the logs of a directory");
         dir.counts = counts;
         dir.note_time()?;
+        if is_cut {
+            // Before anything is appended where the file says that all is synced.
+            let checkpoints: Vec<LogCheckpoint> = logs.iter().map(|opened| opened.log.checkpoint()).collect();
+            dir.write_checkpoints(&checkpoints)?;
+        }
         Ok(OpenedDir { dir, logs })
     }
 }
@@ -256,6 +262,11 @@ impl Checkpoints {
             high_watermarks: read(OffsetCheckpoint::REPLICATION)?,
             cleaned: read(OffsetCheckpoint::CLEANER)?,
         })
+    }
+
+    /// Whether the log has lost records that were said to be synced.
+    fn is_ahead_of(&self, opened: &OpenedLog) -> bool {
+        self.recovery_points.get(&opened.topic_partition).is_some_and(|saved| opened.log.log_end() < *saved)
     }
 
     fn files(&self) -> [&PartitionOffsets; 4] {
