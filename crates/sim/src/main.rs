@@ -1,6 +1,7 @@
 //! Plays seeded histories: `highwater-sim log --seed N` one of them line by line, `--seeds A..B` many of them.
 #![expect(clippy::print_stdout, clippy::print_stderr, reason = "printing is what this program is for")]
 
+use std::io::IsTerminal;
 use std::ops::Range;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::process::ExitCode;
@@ -60,18 +61,20 @@ fn main() -> ExitCode {
 fn sweep(world: World, seeds: Range<u64>) -> ExitCode {
     let started = Instant::now();
     let mut shown = started;
+    let is_watched = std::io::stderr().is_terminal();
     for seed in seeds.clone() {
         if catch_unwind(AssertUnwindSafe(|| world.run(seed, &mut Trace::silent()))).is_err() {
             eprintln!("seed {seed} fails; replay it with\n  {}", world.replay_command(seed));
             return ExitCode::FAILURE;
         }
-        if Duration::from_millis(200) <= shown.elapsed() {
+        if is_watched && Duration::from_millis(200) <= shown.elapsed() {
             shown = Instant::now();
             eprint!("\r{} of {} seeds", seed + 1 - seeds.start, seeds.end - seeds.start);
         }
     }
     let count = seeds.end.saturating_sub(seeds.start);
-    eprintln!("\r{count} seeds in {:.1} s: nothing went wrong", started.elapsed().as_secs_f64());
+    let begin = if is_watched { "\r" } else { "" };
+    eprintln!("{begin}{count} seeds in {:.1} s: nothing went wrong", started.elapsed().as_secs_f64());
     ExitCode::SUCCESS
 }
 
