@@ -1,6 +1,7 @@
 //! Compaction in the background.
 
 use std::ops::ControlFlow;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::sync::Weak;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -103,18 +104,19 @@ impl Drop for CleanerPool {
 
 impl Shared {
     fn run(&self) {
-        let mut cleaner = match Cleaner::new(self.settings.memory) {
-            Ok(cleaner) => cleaner,
-            Err(error) => {
-                tracing::error!("the cleaner's settings are not usable, the defaults serve: {error}");
-                Cleaner::default()
-            }
-        };
+        let mut cleaner = self.cleaner();
         while !self.is_stopping() {
             if !self.clean_dirtiest(&mut cleaner) {
                 self.wait(self.settings.backoff);
             }
         }
+    }
+
+    fn cleaner(&self) -> Cleaner {
+        Cleaner::new(self.settings.memory).unwrap_or_else(|error| {
+            tracing::error!("the cleaner's settings are not usable, the defaults serve: {error}");
+            Cleaner::default()
+        })
     }
 
     fn is_stopping(&self) -> bool {
@@ -132,7 +134,14 @@ impl Shared {
     /// Runs one pass. False if none was due.
     fn clean_dirtiest(&self, cleaner: &mut Cleaner) -> bool {
         let Some((partition, cleanable)) = self.claim() else { return false };
-        let result = self.clean(&partition, &cleanable, cleaner);
+        let pass = catch_unwind(AssertUnwindSafe(|| self.clean(&partition, &cleanable, cleaner)));
+        let result = pass.unwrap_or_else(|_| {
+            // Nobody knows what has become of the log's segments.
+            tracing::error!(partition = %partition.name(), "a pass of compaction panicked");
+            partition.directory().fail(&LogError::Poisoned);
+            *cleaner = self.cleaner();
+            Err(PartitionError::Offline)
+        });
         let mut state = self.state.lock();
         state.busy.retain(|busy| !is(busy, &partition));
         match result {
