@@ -194,7 +194,11 @@ impl LockedDir {
         let logs = opener.open_all(&partitions, config_of)?;
         let is_cut = logs.iter().any(|opened| opener.checkpoints.is_ahead_of(opened));
         let counts = opener.counts.into_inner();
-        tracing::info!(path = %dir.path.display(), clean = dir.was_clean(), ?counts, "opened the logs of a directory");
+        if !logs.is_empty() {
+            let OpenCounts { remembered, resumed, loaded } = counts;
+            let (path, clean) = (dir.path.display(), dir.was_clean());
+            tracing::info!(%path, clean, remembered, resumed, loaded, "opened the logs of a directory");
+        }
         dir.counts = counts;
         dir.note_time()?;
         if is_cut {
