@@ -1,0 +1,17 @@
+#![doc = include_str!("../README.md")]
+#![forbid(unsafe_code)]
+
+mod entry;
+mod machine;
+mod parked;
+mod shard;
+mod step;
+mod time;
+mod timers;
+
+pub use entry::{Entry, TransactionOutcome};
+pub use machine::{Append, Coordinator, CoordinatorConfig, CoordinatorStats, Output, ReplayError};
+pub use shard::Shard;
+pub use step::{Reply, Step, Token};
+pub use time::{Now, Ticks};
+pub use timers::Timers;
