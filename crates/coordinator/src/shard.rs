@@ -25,7 +25,7 @@ pub trait Shard {
     /// What is written to the state topic.
     type Record: Debug;
     /// What else happens to the shard: topics come and go, settings change.
-    type Event: Debug;
+    type Event;
     /// What the shard wants to be reminded of once a step's records are appended, or could not be.
     type Effect: Debug;
     /// Why a record cannot be applied.

@@ -1,0 +1,159 @@
+//! All groups of one partition of the offsets topic.
+
+mod answer;
+mod apply;
+mod dispatch;
+mod turn;
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use highwater_coordinator::{Entry, Now, Reply, Shard, Ticks, Timers, Token};
+use highwater_types::{ErrorCode, Offset};
+
+pub(crate) use turn::{GroupStep, Timer, Turn};
+
+use crate::classic::{ClassicEffect, ClassicGroup};
+use crate::config::GroupConfig;
+use crate::consumer::ConsumerGroup;
+use crate::offsets::Offsets;
+use crate::record::GroupRecord;
+use crate::request::Request;
+use crate::response::Response;
+use crate::topics::Topics;
+
+/// All groups whose offsets are in one partition of the offsets topic.
+pub struct GroupShard {
+    config: Arc<GroupConfig>,
+    topics: Arc<dyn Topics>,
+    /// Groups that have, or had, members. One that only has offsets is not here.
+    groups: BTreeMap<Arc<str>, Group>,
+    offsets: Offsets,
+    timers: Timers<Timer>,
+}
+
+/// A group of either kind.
+#[derive(Debug)]
+pub(crate) enum Group {
+    /// JoinGroup and SyncGroup.
+    Classic(ClassicGroup),
+    /// ConsumerGroupHeartbeat (KIP-848).
+    Consumer(ConsumerGroup),
+}
+
+/// What a [`GroupShard`] is told besides requests.
+#[derive(Clone)]
+pub enum Event {
+    /// Topics or partitions have come or gone.
+    Topics {
+        /// All there are now.
+        topics: Arc<dyn Topics>,
+        /// Names that are gone: their offsets are deleted.
+        deleted: Vec<Arc<str>>,
+    },
+    /// Settings have changed.
+    Config(Arc<GroupConfig>),
+}
+
+/// What a [`GroupShard`] wants to be reminded of once its records are appended, or could not be.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Effect(pub(crate) ClassicEffect);
+
+/// A record of the offsets topic contradicts those before it.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{what} in group {group}")]
+pub struct Corrupt {
+    /// Which group.
+    pub group: Arc<str>,
+    /// What is wrong.
+    pub what: &'static str,
+}
+
+impl GroupShard {
+    /// A shard without groups.
+    #[must_use]
+    pub fn new(config: Arc<GroupConfig>, topics: Arc<dyn Topics>) -> Self {
+        Self { config, topics, groups: BTreeMap::new(), offsets: Offsets::default(), timers: Timers::default() }
+    }
+}
+
+impl Shard for GroupShard {
+    type Request<'a> = Request<'a>;
+    type Response = Response;
+    type Record = GroupRecord;
+    type Event = Event;
+    type Effect = Effect;
+    type Corrupt = Corrupt;
+
+    fn handle(&mut self, now: Now, token: Token, request: Request<'_>, step: &mut GroupStep) {
+        self.dispatch(now, token, &request, step);
+    }
+
+    fn handle_event(&mut self, now: Now, event: Event, step: &mut GroupStep) {
+        match event {
+            Event::Topics { topics, deleted } => {
+                self.topics = topics;
+                self.offsets.topics_deleted(&deleted, step);
+                self.topics_changed(now, step);
+            }
+            Event::Config(config) => self.config = config,
+        }
+    }
+
+    fn handle_timeout(&mut self, now: Now, step: &mut GroupStep) {
+        if let Some(timer) = self.timers.pop_due(now.ticks) {
+            self.timed_out(now, timer, step);
+        }
+    }
+
+    fn next_timeout(&self) -> Option<Ticks> {
+        self.timers.next()
+    }
+
+    fn apply(&mut self, now: Now, offset: Offset, entry: Entry<GroupRecord>) -> Result<(), Corrupt> {
+        self.apply_entry(now, offset, entry)
+    }
+
+    fn loaded(&mut self, now: Now, step: &mut GroupStep) {
+        self.start(now, step);
+    }
+
+    fn appended(&mut self, now: Now, Effect(effect): Effect) {
+        if let Some(Group::Classic(group)) = self.groups.get_mut(effect.group()) {
+            group.appended(now, effect);
+        }
+    }
+
+    fn append_failed(&mut self, now: Now, Effect(effect): Effect, error: ErrorCode, step: &mut GroupStep) {
+        let Self { config, topics, groups, timers, .. } = self;
+        if let Some(Group::Classic(group)) = groups.get_mut(effect.group()) {
+            let mut turn = Turn { now, config, topics: &**topics, timers, step };
+            group.append_failed(&mut turn, effect, error);
+        }
+    }
+
+    fn resign(&mut self, error: ErrorCode) -> Vec<Reply<Response>> {
+        let mut replies = Vec::new();
+        for group in self.groups.values_mut() {
+            match group {
+                Group::Classic(group) => group.resign(error, &mut replies),
+                Group::Consumer(group) => group.resign(error, &mut replies),
+            }
+        }
+        replies
+    }
+
+    fn refuse(request: &Request<'_>, error: ErrorCode) -> Response {
+        answer::refuse(request, error)
+    }
+
+    fn fail(response: Response, error: ErrorCode) -> Response {
+        answer::fail(response, error)
+    }
+}
+
+impl std::fmt::Debug for GroupShard {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("GroupShard").field("groups", &self.groups.len()).finish_non_exhaustive()
+    }
+}
