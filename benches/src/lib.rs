@@ -13,7 +13,6 @@ pub mod batch;
 pub mod case;
 pub mod client;
 pub mod embedded;
-pub mod heap;
 pub mod idle;
 pub mod machine;
 pub mod measure;

@@ -4,36 +4,15 @@
 
 mod support;
 
-use std::alloc::{GlobalAlloc, Layout, System};
 use std::path::Path;
-use std::sync::atomic::{AtomicUsize, Ordering};
 
 use highwater_log::{CachedDisk, DirOptions, Log, LogDir, OpenedDir, RealDisk};
+use highwater_testkit::heap::{MeasuringAllocator, bytes_in_use};
 use highwater_types::{PartitionIndex, TopicName, TopicPartition};
 use support::*;
 
-/// The system's allocator, counting what is in use.
-struct Counting;
-
-static IN_USE: AtomicUsize = AtomicUsize::new(0);
-
-// SAFETY: every call is passed on unchanged to the system's allocator, which upholds the contract.
-unsafe impl GlobalAlloc for Counting {
-    unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
-        IN_USE.fetch_add(layout.size(), Ordering::Relaxed);
-        // SAFETY: the caller's obligations are the same.
-        unsafe { System.alloc(layout) }
-    }
-
-    unsafe fn dealloc(&self, memory: *mut u8, layout: Layout) {
-        IN_USE.fetch_sub(layout.size(), Ordering::Relaxed);
-        // SAFETY: the caller's obligations are the same.
-        unsafe { System.dealloc(memory, layout) }
-    }
-}
-
 #[global_allocator]
-static ALLOCATOR: Counting = Counting;
+static ALLOCATOR: MeasuringAllocator = MeasuringAllocator;
 
 /// The only test of this file: others would allocate meanwhile.
 #[test]
@@ -68,9 +47,9 @@ fn an_idle_log_takes_two_kibibytes_and_no_descriptor() {
         }
     }
     let disk = CachedDisk::new(RealDisk::shared(), 100);
-    let before = IN_USE.load(Ordering::Relaxed);
+    let before = bytes_in_use();
     let opened = open(&disk, &path);
-    let used = (IN_USE.load(Ordering::Relaxed) - before) / COUNT;
+    let used = (bytes_in_use() - before) / COUNT;
     let remembered = opened.dir.open_counts().remembered;
     assert!(remembered >= COUNT as u64 * 9 / 10, "{:?}", opened.dir.open_counts());
     assert!(used <= 2_048, "{used} bytes for each log, {} of them in the struct itself", size_of::<Log>());

@@ -1,5 +1,6 @@
 //! Unpublished test support: script runner, builders, scenario replay and the tidy test.
 
+pub mod heap;
 pub mod log_scenario;
 mod script;
 pub mod validator_cases;

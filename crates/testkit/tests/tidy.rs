@@ -49,7 +49,10 @@ const MAY_DEPEND_ON: &[(&str, &[&str])] = &[
     ),
     ("testkit", &["log", "wire", "records", "types"]),
     ("examples", &["client", "broker", "log", "records", "wire", "types"]),
-    ("benches", &["client", "broker", "assignor", "coordinator", "group", "log", "records", "wire", "types"]),
+    (
+        "benches",
+        &["client", "broker", "assignor", "coordinator", "group", "log", "records", "wire", "types", "testkit"],
+    ),
 ];
 
 /// State machines: everything that happens to them is an input, so that one seed replays it.
