@@ -10,9 +10,11 @@
 
 pub mod allocations;
 pub mod batch;
+pub mod binary;
 pub mod case;
 pub mod client;
 pub mod embedded;
+pub mod groups;
 pub mod idle;
 pub mod machine;
 pub mod measure;

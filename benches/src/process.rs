@@ -15,7 +15,33 @@ use nix::unistd::Pid;
 pub struct Server {
     child: Child,
     address: SocketAddr,
+    process: Process,
+}
+
+/// A process whose CPU time is measured.
+#[derive(Debug)]
+pub struct Process {
     clock: ClockId,
+}
+
+impl Process {
+    /// The process with this id.
+    ///
+    /// # Errors
+    ///
+    /// If there is none, or its clock is not for us.
+    pub fn new(id: i32) -> io::Result<Self> {
+        Ok(Self { clock: clock_getcpuclockid(Pid::from_raw(id))? })
+    }
+
+    /// CPU time used by all its threads so far, user and system, to the nanosecond.
+    ///
+    /// # Errors
+    ///
+    /// If the process is gone.
+    pub fn cpu(&self) -> io::Result<Duration> {
+        Ok(nix::time::clock_gettime(self.clock)?.into())
+    }
 }
 
 impl Server {
@@ -34,9 +60,9 @@ impl Server {
         let mut line = String::new();
         let read = BufReader::new(child.stdout.take().expect("standard output is a pipe")).read_line(&mut line);
         let address = line.trim_end().strip_prefix("ready ").and_then(|address| address.parse().ok());
-        let clock = clock_getcpuclockid(pid(&child));
-        match (read, address, clock) {
-            (Ok(_), Some(address), Ok(clock)) => Ok(Self { child, address, clock }),
+        let process = Process::new(pid(&child).as_raw());
+        match (read, address, process) {
+            (Ok(_), Some(address), Ok(process)) => Ok(Self { child, address, process }),
             (read, _, _) => {
                 // It may have ended by itself; either way it is gone afterwards.
                 let _ = child.kill();
@@ -63,7 +89,12 @@ impl Server {
     ///
     /// If the process is gone.
     pub fn cpu(&self) -> io::Result<Duration> {
-        Ok(nix::time::clock_gettime(self.clock)?.into())
+        self.process.cpu()
+    }
+
+    /// The process, to measure it.
+    pub fn process(&self) -> &Process {
+        &self.process
     }
 
     /// Memory it holds, in bytes.

@@ -12,6 +12,7 @@ use std::time::Duration;
 
 use clap::{Parser, Subcommand};
 use highwater_benches::allocations::CountingAllocator;
+use highwater_benches::binary::build_broker;
 use highwater_benches::case::{self, Case};
 use highwater_benches::embedded;
 use highwater_benches::idle::Idle;
@@ -115,23 +116,6 @@ fn broker_command(broker: &Path, data: &Path) -> Command {
     let mut command = Command::new(broker);
     command.args(["dev", "--port", "0", "--data"]).arg(data).stderr(Stdio::null());
     command
-}
-
-/// Builds the broker next to this program, so that what is measured is what the checkout says.
-fn build_broker(build_folder: &Path) -> Result<PathBuf, Box<dyn Error>> {
-    let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
-    let target = build_folder.parent().ok_or("the build folder lies in no folder")?;
-    let status = Command::new(cargo)
-        .args(["build", "--release", "-p", "highwater-cli", "--bin", "highwater", "--manifest-path"])
-        .arg(concat!(env!("CARGO_MANIFEST_DIR"), "/../Cargo.toml"))
-        .arg("--target-dir")
-        .arg(target)
-        .status()?;
-    if status.success() {
-        Ok(target.join("release").join("highwater"))
-    } else {
-        Err(format!("building the broker: {status}").into())
-    }
 }
 
 const STARTS: usize = 7;
