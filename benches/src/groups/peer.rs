@@ -8,7 +8,8 @@ use highwater_types::ErrorCode;
 use highwater_wire::frame::{RequestHeader, decode_response_header, encode_request};
 use highwater_wire::messages::create_topics_request::CreatableTopic;
 use highwater_wire::messages::{
-    CreateTopicsRequest, CreateTopicsResponse, FindCoordinatorRequest, FindCoordinatorResponse,
+    CreateTopicsRequest, CreateTopicsResponse, FindCoordinatorRequest, FindCoordinatorResponse, HeartbeatRequest,
+    HeartbeatResponse,
 };
 use highwater_wire::{ApiKey, Message, Reader};
 
@@ -106,7 +107,8 @@ impl Peer {
         results.topics.iter().try_for_each(|topic| no_error(topic.error_code, "create topic"))
     }
 
-    /// Asks for the coordinator until there is one, which creates the offsets topic.
+    /// Asks for the coordinator until there is one, which creates the offsets topic, and then for members that do not
+    /// exist until every partition of it has said so.
     ///
     /// # Errors
     ///
@@ -117,8 +119,28 @@ impl Peer {
             let request = FindCoordinatorRequest { key: group.into(), ..FindCoordinatorRequest::default() };
             let answer = self.call(3, &request)?;
             let error = answer.read::<FindCoordinatorResponse<'_>>()?.error_code;
-            if error == 0 || deadline < Instant::now() {
+            if error == 0 {
+                break;
+            }
+            if deadline < Instant::now() {
                 return no_error(error, "find the coordinator");
+            }
+            std::thread::sleep(Duration::from_millis(20));
+        }
+        (0..GROUPS_TRIED).try_for_each(|index| self.await_group(&format!("{group}-{index}"), deadline))
+    }
+
+    fn await_group(&mut self, group: &str, deadline: Instant) -> io::Result<()> {
+        loop {
+            let request =
+                HeartbeatRequest { group_id: group.into(), member_id: "nobody".into(), ..HeartbeatRequest::default() };
+            let answer = self.call(3, &request)?;
+            let error = answer.read::<HeartbeatResponse<'_>>()?.error_code;
+            if error == ErrorCode::UnknownMemberId as i16 {
+                return Ok(());
+            }
+            if deadline < Instant::now() {
+                return Err(io::Error::other(format!("the coordinator of {group} answers error {error}")));
             }
             std::thread::sleep(Duration::from_millis(20));
         }
@@ -159,4 +181,6 @@ fn key<'m, M: Message<'m>>() -> ApiKey {
     M::KEY.and_then(ApiKey::from_code).expect("requests have keys")
 }
 
+/// Enough for each of fifty partitions to have some.
+const GROUPS_TRIED: usize = 1000;
 const ANSWER_TIME_MAX: Duration = Duration::from_secs(60);
