@@ -1,8 +1,13 @@
 //! All groups of one partition of the offsets topic.
 
+mod admin;
 mod answer;
 mod apply;
+mod classic;
+mod consumer;
 mod dispatch;
+mod group;
+mod offsets;
 mod turn;
 
 use std::collections::BTreeMap;
@@ -11,11 +16,11 @@ use std::sync::Arc;
 use highwater_coordinator::{Entry, Now, Reply, Shard, Ticks, Timers, Token};
 use highwater_types::{ErrorCode, Offset};
 
+pub(crate) use group::{Expiration, Group};
 pub(crate) use turn::{GroupStep, Timer, Turn};
 
-use crate::classic::{ClassicEffect, ClassicGroup};
+use crate::classic::ClassicEffect;
 use crate::config::GroupConfig;
-use crate::consumer::ConsumerGroup;
 use crate::offsets::Offsets;
 use crate::record::GroupRecord;
 use crate::request::Request;
@@ -27,19 +32,13 @@ pub struct GroupShard {
     config: Arc<GroupConfig>,
     topics: Arc<dyn Topics>,
     /// Groups that have, or had, members. One that only has offsets is not here.
-    groups: BTreeMap<Arc<str>, Group>,
+    groups: Groups,
     offsets: Offsets,
     timers: Timers<Timer>,
 }
 
-/// A group of either kind.
-#[derive(Debug)]
-pub(crate) enum Group {
-    /// JoinGroup and SyncGroup.
-    Classic(ClassicGroup),
-    /// ConsumerGroupHeartbeat (KIP-848).
-    Consumer(ConsumerGroup),
-}
+/// Groups by id.
+type Groups = BTreeMap<Arc<str>, Group>;
 
 /// What a [`GroupShard`] is told besides requests.
 #[derive(Clone)]
@@ -102,7 +101,7 @@ impl Shard for GroupShard {
 
     fn handle_timeout(&mut self, now: Now, step: &mut GroupStep) {
         if let Some(timer) = self.timers.pop_due(now.ticks) {
-            self.timed_out(now, timer, step);
+            self.timed_out(now, &timer, step);
         }
     }
 
@@ -125,9 +124,8 @@ impl Shard for GroupShard {
     }
 
     fn append_failed(&mut self, now: Now, Effect(effect): Effect, error: ErrorCode, step: &mut GroupStep) {
-        let Self { config, topics, groups, timers, .. } = self;
+        let (groups, mut turn) = self.turn(now, step);
         if let Some(Group::Classic(group)) = groups.get_mut(effect.group()) {
-            let mut turn = Turn { now, config, topics: &**topics, timers, step };
             group.append_failed(&mut turn, effect, error);
         }
     }
@@ -135,9 +133,9 @@ impl Shard for GroupShard {
     fn resign(&mut self, error: ErrorCode) -> Vec<Reply<Response>> {
         let mut replies = Vec::new();
         for group in self.groups.values_mut() {
-            match group {
-                Group::Classic(group) => group.resign(error, &mut replies),
-                Group::Consumer(group) => group.resign(error, &mut replies),
+            // Members of consumer groups are answered at once, or wait in the runtime.
+            if let Group::Classic(group) = group {
+                group.resign(error, &mut replies);
             }
         }
         replies

@@ -33,12 +33,16 @@ pub(crate) enum Timer {
     ClassicJoin { group: Arc<str> },
     /// Members have had their time to sync.
     ClassicSync { group: Arc<str> },
+    /// A group that was a consumer group until now has to rebalance.
+    ClassicRebalance { group: Arc<str> },
     /// A member of a consumer group has been silent for too long.
     ConsumerSession { group: Arc<str>, member: Arc<str> },
     /// A member of a consumer group has had its time to revoke.
     ConsumerRebalance { group: Arc<str>, member: Arc<str> },
     /// A classic member of a consumer group has had its time to sync.
     ConsumerSync { group: Arc<str>, member: Arc<str> },
+    /// A consumer group may have a new target assignment, or regular expressions to resolve.
+    ConsumerAssign { group: Arc<str> },
     /// Offsets may have expired.
     ExpireOffsets,
 }
