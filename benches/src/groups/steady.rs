@@ -204,6 +204,7 @@ impl Exchange for Frames {
 
 /// Partitions of the topic `groups` of these benches.
 pub const PARTITIONS: i32 = 1000;
-const COMMIT_VERSION: i16 = 8;
+/// The first that a member of a consumer group may use.
+const COMMIT_VERSION: i16 = 9;
 /// Groups that are made side by side: each waits out the initial rebalance delay.
 const MAKERS: usize = 50;
