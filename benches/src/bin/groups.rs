@@ -88,6 +88,7 @@ fn steady(arguments: &Arguments, address: SocketAddr, process: &Process, out: &m
         for act in [Act::Heartbeat, Act::Commit, Act::CommitTen] {
             for (depth, connections) in [(1, 4), (16, 4)] {
                 let load = Load { address, connections, depth, requests: arguments.requests };
+                groups.keep_alive(&load)?;
                 groups.run(act, &Load { requests: arguments.requests / 10, ..load })?;
                 let before = process.cpu()?;
                 let took = groups.run(act, &load)?;

@@ -91,6 +91,15 @@ impl SteadyGroups {
         })
     }
 
+    /// Lets every member heartbeat once: members of consumer groups have 45 seconds, and commits do not count.
+    ///
+    /// # Errors
+    ///
+    /// If the coordinator refuses one.
+    pub fn keep_alive(&self, load: &Load) -> io::Result<()> {
+        self.run(Act::Heartbeat, &Load { requests: self.members.len() as u64, ..*load }).map(drop)
+    }
+
     fn frame(&self, act: Act, (group, member, generation): &(String, String, i32)) -> io::Result<Vec<u8>> {
         let mut frame = Vec::new();
         let partitions = match (act, self.protocol) {
