@@ -92,7 +92,7 @@ impl Shard for GroupShard {
         match event {
             Event::Topics { topics, deleted } => {
                 self.topics = topics;
-                self.offsets.topics_deleted(&deleted, step);
+                self.topics_deleted(now, &deleted);
                 self.topics_changed(now, step);
             }
             Event::Config(config) => self.config = config,
