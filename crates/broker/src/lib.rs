@@ -4,6 +4,9 @@ mod api;
 mod broker;
 pub mod config;
 mod descriptors;
+#[doc(hidden)]
+pub mod fuzzing;
+mod group;
 mod lifecycle;
 pub mod net;
 mod node;
