@@ -55,7 +55,7 @@ pub enum Event {
 }
 
 /// What a [`GroupShard`] wants to be reminded of once its records are appended, or could not be.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Debug)]
 pub struct Effect(pub(crate) ClassicEffect);
 
 /// A record of the offsets topic contradicts those before it.
