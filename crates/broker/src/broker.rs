@@ -20,6 +20,7 @@ use parking_lot::Mutex;
 use crate::api::{Handlers, Sessions};
 use crate::config::{BrokerConfig, Listener};
 use crate::descriptors;
+use crate::group::{Coordinators, Services};
 use crate::lifecycle::{BrokerError, Event, Lifecycle};
 use crate::net::NetStats;
 use crate::net::{Now, Wakers};
@@ -150,18 +151,26 @@ impl Broker {
         let wakers = Wakers::new(config.loops).map_err(|source| StartError::Thread { what: "wakers", source })?;
         let thread = |what| move |source| StartError::Thread { what, source };
         let view = Arc::new(ViewCell::new(View::empty(&cluster_id, config.node_id)));
+        let syncs = Arc::new(SyncThreads::start(SYNC_THREADS, &wakers).map_err(thread("sync threads"))?);
+        let services = Services {
+            wakers: Arc::clone(&wakers),
+            syncs: Arc::clone(&syncs),
+            node: config.node_id,
+            static_config: static_config.clone(),
+        };
+        let coordinators = Coordinators::start(services, now.instant).map_err(thread("group coordinators"))?;
         let local = LocalPartitions::new(
             config.node_id,
             static_config.clone(),
             directories.clone(),
             Arc::clone(&wakers),
             Arc::clone(&view),
+            Arc::clone(&coordinators),
             events.clone(),
         );
         let registration = registration(config, &directories);
         let driver = ControllerDriver::start(controller, metadata, &registration, local, found, now.wall)?;
         let controller = ControllerHandle::start(driver, Arc::clone(&wakers)).map_err(thread("controller"))?;
-        let syncs = Arc::new(SyncThreads::start(SYNC_THREADS, &wakers).map_err(thread("sync threads"))?);
         let node = Arc::new(Node {
             id: config.node_id,
             settings: settings(config),
@@ -172,6 +181,7 @@ impl Broker {
             sessions: Sessions::new(number(static_config, "max.incremental.fetch.session.cache.slots", 1000), || {
                 random_u64() as u32
             }),
+            coordinators,
             wakers: Arc::clone(&wakers),
             counters: Counters::default(),
             started: now.instant,
@@ -288,6 +298,7 @@ impl Broker {
     }
 
     fn close_logs(&mut self) {
+        self.node.coordinators.stop();
         self.node.syncs.stop();
         let now = Now::read().wall;
         let epoch = self.node.controller.with(|driver| {

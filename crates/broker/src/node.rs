@@ -7,6 +7,7 @@ use std::time::Instant;
 use highwater_metadata::{BrokerImage, StaticConfig};
 use highwater_types::NodeId;
 
+use crate::group::Coordinators;
 use crate::net::{Now, Peer, Wakers};
 use crate::partition::{Directories, SyncThreads};
 use crate::quorum::ControllerHandle;
@@ -23,6 +24,7 @@ pub(crate) struct Node {
     pub(crate) wakers: Arc<Wakers>,
     pub(crate) syncs: Arc<SyncThreads>,
     pub(crate) sessions: crate::api::Sessions,
+    pub(crate) coordinators: Arc<Coordinators>,
     pub(crate) counters: Counters,
     /// When the broker was started.
     pub(crate) started: Instant,

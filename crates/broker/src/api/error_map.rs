@@ -7,7 +7,7 @@ use crate::purgatory::WorkersBusy;
 use crate::quorum::ControllerError;
 
 /// The code a client gets for an error.
-pub(super) trait ToCode {
+pub(crate) trait ToCode {
     fn to_code(&self) -> ErrorCode;
 }
 

@@ -6,6 +6,7 @@
 
 mod alter_configs;
 mod api_versions;
+mod coordinator;
 mod create_partitions;
 mod create_topics;
 mod delete_records;
@@ -31,5 +32,6 @@ mod request;
 mod service;
 mod supported;
 
+pub(crate) use error_map::ToCode;
 pub(crate) use fetch::Sessions;
 pub(crate) use service::Handlers;

@@ -8,7 +8,7 @@ mod log_config;
 mod syncs;
 mod table;
 
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use highwater_log::{AppendSet, Blame, FlushDone, FlushTask, Log, LogCheckpoint, LogError, ReadBound, ReadSlice};
 use highwater_replication::leader::{Acknowledgement, Acks, Leader};
@@ -37,7 +37,12 @@ pub(crate) struct Partition {
     replica: Mutex<Option<Replica>>,
     /// Connections that wait for the log end or the high watermark to move.
     watchers: WaitList,
+    /// Somebody on this broker who wants to know of that too.
+    listener: OnceLock<Listener>,
 }
+
+/// Is called when the high watermark may have moved.
+type Listener = Box<dyn Fn() + Send + Sync>;
 
 struct Replica {
     log: Log,
@@ -60,7 +65,7 @@ impl Partition {
     ) -> Self {
         let end_seen = log.log_end();
         let replica = Mutex::new(Some(Replica { log, leader, flushed_at: now, is_flushing: false, end_seen }));
-        Self { name, directory, replica, watchers: WaitList::default() }
+        Self { name, directory, replica, watchers: WaitList::default(), listener: OnceLock::new() }
     }
 
     pub(crate) fn name(&self) -> &TopicPartition {
@@ -97,8 +102,23 @@ impl Partition {
         self.watchers.unwatch(token);
     }
 
-    /// Wakes every connection that waits for this partition.
+    /// Lets `listener` know whenever the high watermark may have moved. For one listener: a second one is ignored.
+    pub(crate) fn on_progress(&self, listener: impl Fn() + Send + Sync + 'static) {
+        // It belongs to the partition: whoever coordinates it again finds itself there.
+        let _ = self.listener.set(Box::new(listener));
+    }
+
+    /// Wakes every connection that waits for this partition, and tells the listener. Not to be called with a lock that
+    /// the listener takes.
     pub(crate) fn wake(&self, wakers: &Wakers) {
+        self.wake_watchers(wakers);
+        if let Some(listener) = self.listener.get() {
+            listener();
+        }
+    }
+
+    /// Wakes every connection that waits for this partition.
+    pub(crate) fn wake_watchers(&self, wakers: &Wakers) {
         self.watchers.ready(wakers);
     }
 }

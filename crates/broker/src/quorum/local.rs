@@ -10,6 +10,7 @@ use highwater_metadata::{MetadataImage, MetadataRecord, PartitionImage, StaticCo
 use highwater_replication::leader::{Leader, LeaderConfig, LeaderSetup, Ticks};
 use highwater_types::{NodeId, Offset, TimestampMs, TopicId, TopicName, TopicPartition};
 
+use crate::group::{self, Coordinators};
 use crate::lifecycle::Event;
 use crate::net::Wakers;
 use crate::partition::{Directories, Directory, Partition, PartitionTable, TopicEntry, log_config};
@@ -23,6 +24,7 @@ pub(crate) struct LocalPartitions {
     directories: Directories,
     wakers: Arc<Wakers>,
     view: Arc<ViewCell>,
+    coordinators: Arc<Coordinators>,
     events: Sender<Event>,
 }
 
@@ -47,9 +49,10 @@ impl LocalPartitions {
         directories: Directories,
         wakers: Arc<Wakers>,
         view: Arc<ViewCell>,
+        coordinators: Arc<Coordinators>,
         events: Sender<Event>,
     ) -> Self {
-        Self { node, static_config, directories, wakers, view, events }
+        Self { node, static_config, directories, wakers, view, coordinators, events }
     }
 
     /// Matches the logs found on disk with the metadata at start, creates what is missing, and publishes the result.
@@ -70,6 +73,8 @@ impl LocalPartitions {
                 tracing::error!(partition = %name, "stray log could not be set aside: {error}");
             }
         }
+        let all = group::Changes { topics: true, configs: true, deleted: Vec::new() };
+        self.coordinators.follow(image, metadata_offset, &topics, all);
         self.view.publish(View { image: image.clone(), metadata_offset, topics });
     }
 
@@ -103,6 +108,7 @@ impl LocalPartitions {
                 self.reconfigure(image, topic);
             }
         }
+        self.coordinators.follow(image, metadata_offset, &topics, changes.of_groups(&removed));
         self.view.publish(View { image: image.clone(), metadata_offset, topics });
         for entry in &removed {
             self.delete(entry, now);
@@ -324,6 +330,7 @@ struct Changes {
     removed: Vec<TopicId>,
     topic_configs: BTreeSet<String>,
     broker_configs: bool,
+    group_configs: bool,
 }
 
 impl Changes {
@@ -346,12 +353,22 @@ impl Changes {
                         changes.topic_configs.insert(change.resource.clone());
                     }
                     ResourceKind::Broker => changes.broker_configs = true,
+                    ResourceKind::Group => changes.group_configs = true,
                     _ => {}
                 },
                 _ => {}
             }
         }
         changes
+    }
+
+    /// What of it concerns groups.
+    fn of_groups(&self, removed: &[Arc<TopicEntry>]) -> group::Changes {
+        group::Changes {
+            topics: !self.touched.is_empty() || !removed.is_empty(),
+            configs: self.broker_configs || self.group_configs,
+            deleted: removed.iter().map(|entry| Arc::from(entry.name.as_str())).collect(),
+        }
     }
 }
 

@@ -1,0 +1,146 @@
+//! One coordinator with its partition.
+
+use std::sync::Arc;
+
+use highwater_coordinator::{Coordinator, CoordinatorConfig, Output, Reply, Ticks, Token};
+use highwater_group::{GroupShard, Response};
+use highwater_types::{ErrorCode, LeaderEpoch};
+use parking_lot::Mutex;
+
+use super::append::{Appended, Buffers};
+use super::coordinators::Shared;
+use super::load;
+use crate::net::Now;
+use crate::partition::Partition;
+
+/// The coordinator of one partition of the offsets topic.
+pub(super) struct Slot {
+    /// Which partition.
+    pub(super) index: usize,
+    pub(super) partition: Arc<Partition>,
+    driven: Mutex<Driven>,
+}
+
+struct Driven {
+    machine: Coordinator<GroupShard>,
+    /// When the timers' thread will look here, as far as it has been told.
+    armed: Option<Ticks>,
+    buffers: Buffers,
+}
+
+impl Slot {
+    pub(super) fn new(index: usize, partition: Arc<Partition>, config: CoordinatorConfig) -> Self {
+        let driven = Driven { machine: Coordinator::new(config), armed: None, buffers: Buffers::new() };
+        Self { index, partition, driven: Mutex::new(driven) }
+    }
+
+    /// Feeds one input and does what follows. The answer to `own`, if it is there already.
+    pub(super) fn run(
+        self: &Arc<Self>,
+        shared: &Arc<Shared>,
+        now: Now,
+        own: Option<Token>,
+        input: impl FnOnce(&mut Coordinator<GroupShard>),
+    ) -> Option<Response> {
+        self.run_then(shared, now, own, input, |_| ()).0
+    }
+
+    /// Like [`run`](Self::run), and calls `then` before anything else can happen to the coordinator.
+    pub(super) fn run_then<R>(
+        self: &Arc<Self>,
+        shared: &Arc<Shared>,
+        now: Now,
+        own: Option<Token>,
+        input: impl FnOnce(&mut Coordinator<GroupShard>),
+        then: impl FnOnce(Option<&Response>) -> R,
+    ) -> (Option<Response>, R) {
+        let mut driven = self.driven.lock();
+        input(&mut driven.machine);
+        let answer = self.drain(&mut driven, shared, now, own);
+        driven.arm(self.index, shared);
+        let then = then(answer.as_ref());
+        (answer, then)
+    }
+
+    fn drain(
+        self: &Arc<Self>,
+        driven: &mut Driven,
+        shared: &Arc<Shared>,
+        now: Now,
+        own: Option<Token>,
+    ) -> Option<Response> {
+        let Driven { machine, buffers, .. } = driven;
+        let mut answer = None;
+        while let Some(output) = machine.poll_output() {
+            match output {
+                Output::Append(append) => {
+                    let services = &shared.services;
+                    let epoch = append.epoch;
+                    let appended = buffers.append(&self.partition, &append, shared.compression, now.wall, services);
+                    let (first, committed) = match appended {
+                        Ok(Appended { first, high_watermark }) => (Ok(first), Some(high_watermark)),
+                        Err(error) => (Err(error), None),
+                    };
+                    if let Err(error) = first {
+                        tracing::warn!(partition = %self.partition.name(), "records of groups were not stored: {error}");
+                    }
+                    machine.appended(shared.coordinator_now(now), append, first);
+                    if let Some(high_watermark) = committed {
+                        machine.commit(epoch, high_watermark);
+                    }
+                }
+                Output::Reply(Reply { token, response }) if own == Some(token) => answer = Some(response),
+                Output::Reply(Reply { token, response }) => shared.replies.deliver(token, response),
+                Output::Load { epoch } => {
+                    if !load::start(self, shared, epoch) {
+                        machine.load_failed(epoch);
+                    }
+                }
+            }
+        }
+        answer
+    }
+
+    /// Does a part of what is due; when there is more.
+    pub(super) fn timed_out(self: &Arc<Self>, shared: &Arc<Shared>, now: Now) {
+        let mut driven = self.driven.lock();
+        driven.armed = None;
+        driven.machine.handle_timeout(shared.coordinator_now(now));
+        self.drain(&mut driven, shared, now, None);
+        driven.arm(self.index, shared);
+    }
+
+    /// The partition's high watermark may have moved.
+    pub(super) fn progress(self: &Arc<Self>, shared: &Arc<Shared>, now: Now) {
+        let mut driven = self.driven.lock();
+        if driven.machine.parked() == 0 && driven.machine.is_active() {
+            return;
+        }
+        let Some(epoch) = driven.machine.epoch() else { return };
+        let Ok(locked) = self.partition.lock() else { return };
+        // A high watermark of another term says nothing of what this one has appended (KAFKA-20634).
+        let high_watermark = (locked.leader_epoch() == epoch).then(|| locked.log().high_watermark());
+        drop(locked);
+        if let Some(high_watermark) = high_watermark {
+            driven.machine.commit(epoch, high_watermark);
+            self.drain(&mut driven, shared, now, None);
+            driven.arm(self.index, shared);
+        }
+    }
+
+    /// The term in which the partition is led.
+    pub(super) fn leader_epoch(&self) -> Result<LeaderEpoch, ErrorCode> {
+        self.partition.lock().map(|locked| locked.leader_epoch()).map_err(|_| ErrorCode::NotCoordinator)
+    }
+}
+
+impl Driven {
+    /// Tells the timers' thread of an earlier deadline. A later one it finds by itself.
+    fn arm(&mut self, index: usize, shared: &Shared) {
+        let Some(due) = self.machine.next_timeout() else { return };
+        if self.armed.is_none_or(|armed| due < armed) {
+            self.armed = Some(due);
+            shared.timers.set(index, due);
+        }
+    }
+}
