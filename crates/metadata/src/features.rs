@@ -1,8 +1,7 @@
 //! The features that this version knows, and at which levels.
 //!
 //! A finalized feature changes what clients and brokers do, so only those are here that work:
-//! `transaction.version` and `group.version` make clients leave out requests that a broker without them
-//! needs. `kraft.version` belongs to the quorum, not to the metadata log.
+//! `transaction.version` makes clients leave out requests that a broker without it needs. `kraft.version` belongs to the quorum, not to the metadata log.
 
 use crate::image::MetadataImage;
 
@@ -18,6 +17,12 @@ pub const METADATA_VERSION_DEFAULT: i16 = 25;
 /// Highest metadata version that this version reads and writes: 4.3-IV0.
 pub const METADATA_VERSION_MAX: i16 = 30;
 
+/// Name of the feature that lets consumers use the consumer protocol (KIP-848), at level 1.
+pub const GROUP_VERSION: &str = "group.version";
+
+/// Highest level of [`GROUP_VERSION`], and that of a new cluster.
+pub const GROUP_VERSION_MAX: i16 = 1;
+
 /// A feature and the levels that this version can work at.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct SupportedFeature {
@@ -30,8 +35,10 @@ pub struct SupportedFeature {
 }
 
 /// Every feature that can be finalized.
-pub const SUPPORTED: &[SupportedFeature] =
-    &[SupportedFeature { name: METADATA_VERSION, min: METADATA_VERSION_MIN, max: METADATA_VERSION_MAX }];
+pub const SUPPORTED: &[SupportedFeature] = &[
+    SupportedFeature { name: GROUP_VERSION, min: 0, max: GROUP_VERSION_MAX },
+    SupportedFeature { name: METADATA_VERSION, min: METADATA_VERSION_MIN, max: METADATA_VERSION_MAX },
+];
 
 /// The feature called `name`.
 #[must_use]
@@ -45,6 +52,12 @@ pub fn supported(name: &str) -> Option<SupportedFeature> {
 /// They stay in the log but must not be published: a client that saw them would rely on them.
 pub fn finalized(image: &MetadataImage) -> impl Iterator<Item = (&'static str, i16)> {
     SUPPORTED.iter().filter_map(|feature| Some((feature.name, image.feature_level(feature.name)?)))
+}
+
+/// Whether consumers may use the consumer protocol (KIP-848).
+#[must_use]
+pub fn has_consumer_groups(image: &MetadataImage) -> bool {
+    image.feature_level(GROUP_VERSION).is_some_and(|level| 1 <= level)
 }
 
 const _: () = assert!(METADATA_VERSION_MIN <= METADATA_VERSION_DEFAULT);

@@ -1,11 +1,14 @@
 //! Asking the coordinators of groups.
 
+use std::borrow::Cow;
+
 use highwater_group::{Request as GroupRequest, Response};
+use highwater_wire::Array;
 
 use super::parked::{Parked, PendingReply};
 use super::request::{Cx, Outcome, Refused, ReplyTo, Request};
 use crate::group::{Asked, PendingResponse};
-use crate::net::Out;
+use crate::net::{Out, Peer};
 
 /// Asks the coordinator of `group`, and answers with what `reply` makes of its response, now or when it comes.
 pub(super) fn ask(
@@ -82,3 +85,32 @@ impl<F: FnOnce(Vec<Response>, ReplyTo, &mut Out) -> Result<Outcome, Refused>> Pe
         Some(reply(responses, self.to, out))
     }
 }
+
+/// Asks about each of `groups`; their names, and what became of the questions.
+pub(super) fn ask_each(
+    cx: &Cx<'_>,
+    groups: &Array<'_, Cow<'_, str>>,
+    question: impl for<'g> Fn(&'g str) -> GroupRequest<'g>,
+) -> (Vec<String>, Vec<Asked>) {
+    let names: Vec<String> = groups.iter().map(Cow::into_owned).collect();
+    let ask = |name: &String| cx.node.coordinators.ask(cx.now, cx.peer.token(), name, question(name));
+    let asked = names.iter().map(ask).collect();
+    (names, asked)
+}
+
+/// The client's address, as Kafka writes it.
+pub(super) fn client_host(peer: &Peer) -> String {
+    format!("/{}", peer.peer_addr().ip().to_canonical())
+}
+
+/// A coordinator answers in kind; if one should not, the client sees its connection end and asks again.
+pub(super) fn unexpected() -> Result<Outcome, Refused> {
+    tracing::error!("a group coordinator gave the answer to another request");
+    Ok(Outcome::Close)
+}
+
+/// What may be done with a group, where nobody is denied anything: read (3), delete (6), describe (8), describe and
+/// alter configs (10, 11).
+pub(super) const GROUP_OPERATIONS: i32 = 1 << 3 | 1 << 6 | 1 << 8 | 1 << 10 | 1 << 11;
+/// The answer to whoever has not asked for that.
+pub(super) const NO_OPERATIONS: i32 = i32::MIN;

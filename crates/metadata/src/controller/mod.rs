@@ -146,6 +146,9 @@ impl Controller {
         if self.image.feature_level(features::METADATA_VERSION).is_none() {
             let name = features::METADATA_VERSION.to_owned();
             records.push(MetadataRecord::FeatureLevel { name, level: features::METADATA_VERSION_DEFAULT });
+            // A new cluster has every feature that works; an older one is upgraded by its administrator.
+            let name = features::GROUP_VERSION.to_owned();
+            records.push(MetadataRecord::FeatureLevel { name, level: features::GROUP_VERSION_MAX });
         }
         Decision::new(records, ())
     }

@@ -44,7 +44,6 @@ pub(crate) fn decode_subscription(bytes: &[u8]) -> Option<Subscription> {
 /// # Errors
 ///
 /// A topic's name is longer than 32,767 bytes, which none is.
-#[cfg_attr(not(test), expect(dead_code, reason = "the answer to SyncGroup comes next"))]
 pub(crate) fn encode_assignment(
     version: i16,
     partitions: &BTreeMap<Arc<str>, Vec<PartitionIndex>>,

@@ -14,7 +14,7 @@ use highwater_group::GroupRecord;
 use highwater_wire::records_schema::offsets::OffsetsKey;
 use highwater_wire::{DecodeError, EncodeError, Reader};
 
-pub(crate) use embedded::{classic_protocol, decode_subscription, encode_assignment};
+pub(crate) use embedded::{classic_protocol, encode_assignment};
 
 /// Bytes that contradict the formats of `__consumer_offsets`: whoever wrote them is at fault, or is newer.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]

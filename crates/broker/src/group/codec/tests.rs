@@ -12,6 +12,7 @@ use proptest::collection::{btree_map, btree_set, vec};
 use proptest::option::of;
 use proptest::prelude::*;
 
+use super::embedded::decode_subscription;
 use super::*;
 
 fn text() -> impl Strategy<Value = Arc<str>> {
