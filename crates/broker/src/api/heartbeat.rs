@@ -4,7 +4,7 @@ use highwater_group::{Heartbeat, Request as GroupRequest, Response};
 use highwater_wire::messages::{HeartbeatRequest, HeartbeatResponse};
 
 use super::coordinator::{ask, unexpected};
-use super::request::{Cx, Outcome, Refused, ReplyTo, Request};
+use super::request::{Cx, Outcome, Refused, Request};
 use crate::net::Out;
 
 pub(super) fn handle(cx: &mut Cx<'_>, request: &Request<'_>, out: &mut Out) -> Result<Outcome, Refused> {
@@ -15,10 +15,8 @@ pub(super) fn handle(cx: &mut Cx<'_>, request: &Request<'_>, out: &mut Out) -> R
         member: &body.member_id,
         instance_id: body.group_instance_id.as_deref(),
     };
-    ask(cx, request, out, &body.group_id, GroupRequest::Heartbeat(heartbeat), reply)
-}
-
-fn reply(response: Response, to: ReplyTo, out: &mut Out) -> Result<Outcome, Refused> {
-    let Response::Heartbeat(error) = response else { return unexpected() };
-    to.send(out, &HeartbeatResponse { error_code: error as i16, ..HeartbeatResponse::default() })
+    ask(cx, request, out, &body.group_id, GroupRequest::Heartbeat(heartbeat), |response, to, out| {
+        let Response::Heartbeat(error) = response else { return unexpected() };
+        to.send(out, &HeartbeatResponse { error_code: error as i16, ..HeartbeatResponse::default() })
+    })
 }

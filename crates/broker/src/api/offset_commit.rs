@@ -28,7 +28,7 @@ pub(super) fn handle(cx: &mut Cx<'_>, request: &Request<'_>, out: &mut Out) -> R
     let version = request.version();
     let (mut topics, mut offsets) = (Vec::with_capacity(body.topics.len()), Vec::new());
     for topic in &body.topics {
-        topics.push(take_topic(cx, version, topic, &mut offsets));
+        topics.push(take_topic(cx, version, &topic, &mut offsets));
     }
     if offsets.is_empty() && topics.iter().any(|topic| !topic.partitions.is_empty()) {
         return send(&topics, &[], request.to, out);
@@ -52,7 +52,7 @@ pub(super) fn handle(cx: &mut Cx<'_>, request: &Request<'_>, out: &mut Out) -> R
 fn take_topic<'a>(
     cx: &Cx<'_>,
     version: i16,
-    topic: OffsetCommitRequestTopic<'a>,
+    topic: &OffsetCommitRequestTopic<'a>,
     offsets: &mut Vec<OffsetToCommit<'a>>,
 ) -> Topic {
     let by_id = 10 <= version;

@@ -25,17 +25,10 @@ pub(super) fn handle(cx: &mut Cx<'_>, request: &Request<'_>, out: &mut Out) -> R
     ask(cx, request, out, &body.group_id, GroupRequest::OffsetDelete(delete), move |response, to, out| {
         let Response::OffsetDelete(deleted) = response else { return unexpected() };
         let topics = deleted.topics.iter().map(|(name, partitions)| {
-            let partitions =
-                partitions.iter().map(|(index, error): &(PartitionIndex, ErrorCode)| OffsetDeleteResponsePartition {
-                    partition_index: index.to_wire(),
-                    error_code: *error as i16,
-                    ..OffsetDeleteResponsePartition::default()
-                });
-            OffsetDeleteResponseTopic {
-                name: (&**name).into(),
-                partitions: partitions.collect(),
-                ..OffsetDeleteResponseTopic::default()
-            }
+            let partitions = partitions.iter().map(|(index, error): &(PartitionIndex, ErrorCode)| {
+                OffsetDeleteResponsePartition { partition_index: index.to_wire(), error_code: *error as i16 }
+            });
+            OffsetDeleteResponseTopic { name: (&**name).into(), partitions: partitions.collect() }
         });
         let response = OffsetDeleteResponse {
             error_code: deleted.error as i16,

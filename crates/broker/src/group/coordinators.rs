@@ -125,7 +125,7 @@ impl Coordinators {
     /// Follows the metadata: coordinates what this broker leads now, and tells what has changed.
     ///
     /// Called by the controller's thread alone, before the new metadata is shown to anyone.
-    pub(crate) fn follow(&self, image: &MetadataImage, version: Offset, table: &PartitionTable, changes: Changes) {
+    pub(crate) fn follow(&self, image: &MetadataImage, version: Offset, table: &PartitionTable, changes: &Changes) {
         let Services { static_config, node, .. } = &self.shared.services;
         let mut state = self.state.write();
         let config = changes.configs.then(|| {

@@ -74,7 +74,7 @@ impl LocalPartitions {
             }
         }
         let all = group::Changes { topics: true, configs: true, deleted: Vec::new() };
-        self.coordinators.follow(image, metadata_offset, &topics, all);
+        self.coordinators.follow(image, metadata_offset, &topics, &all);
         self.view.publish(View { image: image.clone(), metadata_offset, topics });
     }
 
@@ -108,7 +108,7 @@ impl LocalPartitions {
                 self.reconfigure(image, topic);
             }
         }
-        self.coordinators.follow(image, metadata_offset, &topics, changes.of_groups(&removed));
+        self.coordinators.follow(image, metadata_offset, &topics, &changes.of_groups(&removed));
         self.view.publish(View { image: image.clone(), metadata_offset, topics });
         for entry in &removed {
             self.delete(entry, now);
