@@ -174,7 +174,7 @@ mod tests {
     fn more_than_few_entries_lie_in_a_tree() {
         let mut map = SmallMap::new();
         for key in 0..=FEW_MAX {
-            assert_eq!(matches!(map, SmallMap::Many(_)), false, "at {key}");
+            assert!(matches!(map, SmallMap::Few(_)), "at {key}");
             map.insert(key, ());
         }
         assert!(matches!(map, SmallMap::Many(_)), "a vector of {} entries", map.len());

@@ -406,15 +406,21 @@ fn op() -> impl Strategy<Value = (Op, usize, usize, u32)> {
     (op, 0..3_usize, 0..3_usize, 0..3_u32)
 }
 
+/// Group, topic and partition.
+type Place = (usize, usize, u32);
+/// Where it lies in the log, and the offset.
+type Value = (u64, u64);
+
 /// What the log says, searched from its beginning for each question.
 #[derive(Default)]
 struct Model {
-    committed: BTreeMap<(usize, usize, u32), (u64, u64)>,
-    pending: Vec<(u64, (usize, usize, u32), (u64, u64))>,
+    committed: BTreeMap<Place, Value>,
+    /// Each with its producer.
+    pending: Vec<(u64, Place, Value)>,
 }
 
 impl Model {
-    fn apply(&mut self, at: u64, op: &Op, key: (usize, usize, u32)) {
+    fn apply(&mut self, at: u64, op: &Op, key: Place) {
         match *op {
             Op::Commit(offset) => {
                 self.committed.insert(key, (at, offset));

@@ -116,12 +116,14 @@ impl GroupShard {
 
 fn committed(commit: &OffsetToCommit<'_>, now: TimestampMs, retention_ms: Option<i64>) -> CommittedOffset {
     let metadata = if commit.metadata.is_empty() { Arc::default() } else { Arc::from(&*commit.metadata) };
+    // Not before 1970: the log has -1 for none.
+    let expires = |retention_ms: i64| TimestampMs(now.value().saturating_add(retention_ms).max(0));
     CommittedOffset {
         offset: commit.offset,
         leader_epoch: commit.leader_epoch,
         metadata,
         commit_timestamp: now,
-        expire_timestamp: retention_ms.map(|retention_ms| TimestampMs(now.value().saturating_add(retention_ms))),
+        expire_timestamp: retention_ms.map(expires),
         topic_id: commit.topic_id,
     }
 }
