@@ -216,11 +216,11 @@ pub type AssignedPartitions = std::collections::BTreeMap<TopicId, std::collectio
 /// Where a member is in its reconciliation, with Kafka's numbers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ConsumerMemberState {
-    /// 1: it owns its target.
+    /// 0: it owns its target.
     Stable,
-    /// 2: it has to give partitions back.
+    /// 1: it has to give partitions back.
     UnrevokedPartitions,
-    /// 3: it waits for partitions that others have to give back.
+    /// 2: it waits for partitions that others have to give back.
     UnreleasedPartitions,
     /// 127: written by a newer coordinator.
     Unknown,
