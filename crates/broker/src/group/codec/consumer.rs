@@ -169,7 +169,8 @@ fn encode_member(member: &ConsumerMemberValue) -> ConsumerGroupMemberMetadataVal
         client_id: (&*member.client_id).into(),
         client_host: (&*member.client_host).into(),
         subscribed_topic_names: member.topic_names.iter().map(|topic| (&**topic).into()).collect(),
-        subscribed_topic_regex: member.topic_regex.as_deref().map(Into::into),
+        // Kafka has an empty one for a member without.
+        subscribed_topic_regex: Some(member.topic_regex.as_deref().unwrap_or_default().into()),
         rebalance_timeout_ms: member.rebalance_timeout_ms,
         server_assignor: member.server_assignor.as_deref().map(Into::into),
         classic_member_metadata: classic,
@@ -280,7 +281,7 @@ fn sorted(names: &Array<'_, std::borrow::Cow<'_, str>>) -> Vec<Arc<str>> {
 }
 
 // The numbers of the states of a member.
-const STABLE: i8 = 1;
-const UNREVOKED_PARTITIONS: i8 = 2;
-const UNRELEASED_PARTITIONS: i8 = 3;
+const STABLE: i8 = 0;
+const UNREVOKED_PARTITIONS: i8 = 1;
+const UNRELEASED_PARTITIONS: i8 = 2;
 const UNKNOWN: i8 = 127;

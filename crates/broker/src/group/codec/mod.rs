@@ -6,6 +6,8 @@
 mod classic;
 mod consumer;
 mod embedded;
+#[cfg(test)]
+mod fixture;
 mod offset;
 #[cfg(test)]
 mod tests;

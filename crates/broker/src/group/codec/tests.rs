@@ -365,7 +365,7 @@ fn a_classic_group_is_written_in_version_3() {
 #[test]
 fn a_current_assignment_without_epochs_takes_that_of_the_member() {
     // Member epoch 5, one topic with partitions 1 and 2, no tagged fields: what Kafka 4.0 writes.
-    let mut value = vec![0, 0, 0, 0, 0, 5, 0, 0, 0, 4, 1, 2];
+    let mut value = vec![0, 0, 0, 0, 0, 5, 0, 0, 0, 4, 0, 2];
     value.extend([9; 16]);
     value.extend([3, 0, 0, 0, 1, 0, 0, 0, 2, 0, 1, 0]);
     let record = decode(&[0, 8, 0, 1, b'g', 0, 1, b'm'], Some(&value)).unwrap();
