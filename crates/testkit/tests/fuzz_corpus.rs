@@ -45,10 +45,13 @@ replay! {
     fuzz_segment_recovery => log::fuzz_segment_recovery;
 }
 
+/// Of crates that are tested with this one, which cannot depend on them.
+const REPLAYED_THERE: &[&str] = &["fuzz_group_record"];
+
 #[test]
 fn every_target_is_replayed() {
     let targets: BTreeSet<_> = files(&fuzz().join("fuzz_targets")).into_iter().map(|path| stem(&path)).collect();
-    assert_eq!(targets, TARGETS.iter().map(ToString::to_string).collect());
+    assert_eq!(targets, TARGETS.iter().chain(REPLAYED_THERE).map(ToString::to_string).collect());
 }
 
 fn replay(target: &str, body: fn(&[u8])) {
