@@ -48,3 +48,50 @@ pub enum MemberAssignment {
         partitions: BTreeMap<Arc<str>, Vec<PartitionIndex>>,
     },
 }
+
+/// The partitions in a `ConsumerProtocolAssignment`, whose versions all begin alike: version, then for each topic its
+/// name and its partitions, numbers big-endian, lengths in front. `None` if the bytes are none.
+///
+/// The one encoding that this crate knows: what a leader gave its members, which stays theirs when the group becomes a
+/// consumer group.
+pub(crate) fn assigned_partitions(bytes: &[u8]) -> Option<Vec<(Arc<str>, PartitionIndex)>> {
+    let mut rest = bytes;
+    let _version: [u8; 2] = take(&mut rest)?;
+    let topics = i32::from_be_bytes(take(&mut rest)?);
+    let mut assigned = Vec::new();
+    for _ in 0..topics {
+        let length = usize::from(u16::from_be_bytes(take(&mut rest)?));
+        let (name, after) = rest.split_at_checked(length)?;
+        rest = after;
+        let name: Arc<str> = Arc::from(std::str::from_utf8(name).ok()?);
+        for _ in 0..i32::from_be_bytes(take(&mut rest)?) {
+            let partition = PartitionIndex::from_wire(i32::from_be_bytes(take(&mut rest)?))?;
+            assigned.push((Arc::clone(&name), partition));
+        }
+    }
+    Some(assigned)
+}
+
+fn take<const N: usize>(rest: &mut &[u8]) -> Option<[u8; N]> {
+    let (head, tail) = rest.split_first_chunk()?;
+    *rest = tail;
+    Some(*head)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_assignment_is_read_up_to_its_user_data_and_never_beyond_its_end() {
+        let bytes = b"\x00\x03\x00\x00\x00\x02\x00\x01a\x00\x00\x00\x02\x00\x00\x00\x00\x00\x00\x00\x05\x00\x01b\x00\x00\x00\x00\xff\xff\xff\xff";
+        let a: Arc<str> = Arc::from("a");
+        let expected = vec![(Arc::clone(&a), PartitionIndex::new(0)), (a, PartitionIndex::new(5))];
+        assert_eq!(assigned_partitions(bytes), Some(expected));
+        for length in 0..bytes.len() - 4 {
+            assert_eq!(assigned_partitions(&bytes[..length]), None, "cut to {length} bytes");
+        }
+        assert_eq!(assigned_partitions(b"\x00\x00\x7f\xff\xff\xff"), None);
+        assert_eq!(assigned_partitions(b"\x00\x00\x00\x00\x00\x00"), Some(Vec::new()));
+    }
+}

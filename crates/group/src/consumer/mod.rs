@@ -1,109 +1,107 @@
 //! Groups of the consumer protocol (KIP-848).
 
-use std::collections::BTreeSet;
+mod apply;
+mod classic;
+mod convert;
+mod draft;
+mod heartbeat;
+mod leave;
+mod member;
+mod reconcile;
+mod regexes;
+mod rules;
+mod timers;
+mod view;
+
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use highwater_coordinator::{Now, Token};
-use highwater_types::ErrorCode;
+use highwater_assignor::Partitions;
+use highwater_types::{PartitionIndex, TimestampMs, TopicId};
 
-use crate::classic::Handover;
-use crate::describe::{ConsumerGroupDescription, GroupListing, GroupState, GroupType};
-use crate::record::GroupRecord;
-use crate::request::{ConsumerHeartbeat, Heartbeat, JoinGroup, LeaveGroup, OffsetCommit, OffsetFetch, SyncGroup};
-use crate::shard::{Corrupt, Expiration, Timer, Turn};
-use crate::topics::Topics;
+use crate::describe::GroupState;
+use crate::record::{ConsumerMemberState, ResolvedRegex};
+use crate::shard::Timer;
+use member::Member;
 
 /// A group whose members heartbeat, and whose partitions the coordinator assigns.
 ///
 /// Everything in it is durable: requests read it and ask for records, and [`apply`](Self::apply) alone changes it. A
 /// group that is not in the log yet is an empty one, made for the length of a request.
-#[derive(Debug)]
+///
+/// Three epochs follow each other: the *group epoch* grows with every change of members, subscriptions or topics; the
+/// *assignment epoch* is the group epoch for which the target assignment was computed; a *member's epoch* is the
+/// assignment epoch up to which it has given back and taken what it shall.
+#[derive(Clone, Debug)]
 pub(crate) struct ConsumerGroup {
     id: Arc<str>,
+    epoch: i32,
+    /// Fingerprint of the subscribed topics as of this epoch.
+    metadata_hash: i64,
+    target_epoch: i32,
+    /// When the target assignment was computed.
+    target_timestamp: Option<TimestampMs>,
+    members: BTreeMap<Arc<str>, Member>,
+    /// Member ids of static members by instance id.
+    statics: BTreeMap<Arc<str>, Arc<str>>,
+    targets: BTreeMap<Arc<str>, Partitions>,
+    /// Who has which partition, also if it has to give it back.
+    owners: BTreeMap<(TopicId, PartitionIndex), Arc<str>>,
+    /// What the regular expressions of members match.
+    regexes: BTreeMap<Arc<str>, ResolvedRegex>,
 }
 
 impl ConsumerGroup {
     pub(crate) fn new(id: Arc<str>) -> Self {
-        Self { id }
+        Self {
+            id,
+            epoch: 0,
+            metadata_hash: 0,
+            target_epoch: 0,
+            target_timestamp: None,
+            members: BTreeMap::new(),
+            statics: BTreeMap::new(),
+            targets: BTreeMap::new(),
+            owners: BTreeMap::new(),
+            regexes: BTreeMap::new(),
+        }
     }
 
     pub(crate) fn state(&self) -> GroupState {
-        GroupState::Empty
-    }
-
-    /// ConsumerGroupHeartbeat.
-    pub(crate) fn consumer_heartbeat(&self, _turn: &mut Turn<'_>, _token: Token, _heartbeat: &ConsumerHeartbeat<'_>) {}
-
-    /// The first ConsumerGroupHeartbeat in a classic group: asks for the records of a consumer group with the members
-    /// of the classic one and the new member, and answers. The classic group's tombstone precedes them.
-    pub(crate) fn upgrade(
-        _id: &Arc<str>,
-        _classic: Handover,
-        _turn: &mut Turn<'_>,
-        _token: Token,
-        _heartbeat: &ConsumerHeartbeat<'_>,
-    ) {
-    }
-
-    /// JoinGroup of a classic member. The group has members.
-    pub(crate) fn join(&self, _turn: &mut Turn<'_>, _token: Token, _join: &JoinGroup<'_>) {}
-
-    /// SyncGroup of a classic member.
-    pub(crate) fn sync(&self, _turn: &mut Turn<'_>, _token: Token, _sync: &SyncGroup<'_>) {}
-
-    /// Heartbeat of a classic member.
-    pub(crate) fn heartbeat(&self, _turn: &mut Turn<'_>, _token: Token, _heartbeat: &Heartbeat<'_>) {}
-
-    /// LeaveGroup, of classic members, or by an administrator of any.
-    pub(crate) fn leave(&self, _turn: &mut Turn<'_>, _token: Token, _leave: &LeaveGroup<'_>) {}
-
-    pub(crate) fn timed_out(&self, _turn: &mut Turn<'_>, _timer: &Timer) {}
-
-    /// The metadata has changed.
-    pub(crate) fn topics_changed(&self, _turn: &mut Turn<'_>) {}
-
-    /// Replay is over: arms the timers.
-    pub(crate) fn start(&self, _turn: &mut Turn<'_>) {}
-
-    pub(crate) fn validate_commit(&self, _turn: &mut Turn<'_>, _commit: &OffsetCommit<'_>) -> Result<(), ErrorCode> {
-        Ok(())
-    }
-
-    pub(crate) fn validate_fetch(&self, _fetch: &OffsetFetch<'_>) -> Result<(), ErrorCode> {
-        Ok(())
-    }
-
-    pub(crate) fn is_subscribed(&self, _topic: &str) -> bool {
-        false
-    }
-
-    pub(crate) fn expiration(&self) -> Expiration {
-        Expiration::SinceCommit { subscribed: BTreeSet::new() }
-    }
-
-    pub(crate) fn delete(&self, _records: &mut Vec<GroupRecord>) {}
-
-    pub(crate) fn listing(&self) -> GroupListing {
-        GroupListing {
-            group: Arc::clone(&self.id),
-            protocol_type: Arc::from("consumer"),
-            state: self.state(),
-            kind: GroupType::Consumer,
+        let has_its_target = |member: &Member| {
+            member.current.state == ConsumerMemberState::Stable && member.current.epoch == self.target_epoch
+        };
+        if self.members.is_empty() {
+            GroupState::Empty
+        } else if self.target_epoch < self.epoch {
+            GroupState::Assigning
+        } else if self.members.values().all(has_its_target) {
+            GroupState::Stable
+        } else {
+            GroupState::Reconciling
         }
     }
 
-    pub(crate) fn describe(&self, _topics: &dyn Topics) -> ConsumerGroupDescription {
-        ConsumerGroupDescription {
-            state: self.state(),
-            epoch: 0,
-            assignment_epoch: 0,
-            assignor: Arc::from(""),
-            members: Vec::new(),
-        }
+    fn session_timer(&self, member: &Arc<str>) -> Timer {
+        Timer::ConsumerSession { group: Arc::clone(&self.id), member: Arc::clone(member) }
     }
 
-    /// Applies one of the records of this group.
-    pub(crate) fn apply(&mut self, _now: Now, _record: GroupRecord) -> Result<(), Corrupt> {
-        Ok(())
+    fn rebalance_timer(&self, member: &Arc<str>) -> Timer {
+        Timer::ConsumerRebalance { group: Arc::clone(&self.id), member: Arc::clone(member) }
+    }
+
+    fn sync_timer(&self, member: &Arc<str>) -> Timer {
+        Timer::ConsumerSync { group: Arc::clone(&self.id), member: Arc::clone(member) }
+    }
+
+    fn assign_timer(&self) -> Timer {
+        Timer::ConsumerAssign { group: Arc::clone(&self.id) }
     }
 }
+
+/// Epoch with which a member joins.
+const JOIN_EPOCH: i32 = 0;
+/// Epoch with which a member leaves.
+const LEAVE_EPOCH: i32 = -1;
+/// Epoch with which a static member leaves that will be back.
+const LEAVE_STATIC_EPOCH: i32 = -2;

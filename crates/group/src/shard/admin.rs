@@ -40,7 +40,7 @@ impl GroupShard {
     /// ConsumerGroupDescribe.
     pub(super) fn consumer_describe(&self, token: Token, id: &str, step: &mut GroupStep) {
         let result = match self.groups.get(id) {
-            Some(Group::Consumer(group)) => Ok(group.describe(&*self.topics)),
+            Some(Group::Consumer(group)) => Ok(group.describe(&*self.topics, &self.config)),
             Some(Group::Classic(_)) | None => Err(ErrorCode::GroupIdNotFound),
         };
         step.reply(token, Response::ConsumerDescribe(result));
