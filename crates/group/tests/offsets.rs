@@ -11,8 +11,9 @@ use highwater_coordinator::{
     Coordinator, CoordinatorConfig, Entry, Now, Output, Reply, Ticks, Token, TransactionOutcome,
 };
 use highwater_group::{
-    CommittedOffset, Event, FetchedOffset, GroupConfig, GroupRecord, GroupShard, OffsetCommit, OffsetDelete,
-    OffsetFetch, OffsetToCommit, Request, Response, Topics,
+    ClassicGroupValue, ClassicMemberValue, ClassicProtocol, CommittedOffset, Event, FetchedOffset, GroupConfig,
+    GroupRecord, GroupShard, OffsetCommit, OffsetDelete, OffsetFetch, OffsetToCommit, Request, Response, Subscription,
+    Topics,
 };
 use highwater_testkit::{Runner, run_file};
 use highwater_types::{
@@ -203,6 +204,18 @@ impl World {
                 self.reload();
                 String::new()
             }
+            ["classic", group, "empty", since] => {
+                self.classic(group, "consumer", None, since.parse().unwrap());
+                String::new()
+            }
+            ["classic", group, "subscribes", topics] => {
+                self.classic(group, "consumer", Some(topics), 0);
+                String::new()
+            }
+            ["classic", group, "works"] => {
+                self.classic(group, "connect", Some(""), 0);
+                String::new()
+            }
             ["marker", producer, outcome] => {
                 let outcome = match outcome {
                     "commit" => TransactionOutcome::Commit,
@@ -218,6 +231,40 @@ impl World {
         };
         self.check();
         output
+    }
+
+    /// Puts a group into the log as it is at the end of a rebalance: without members, or with one that subscribes.
+    fn classic(&mut self, group: &str, protocol_type: &str, topics: Option<&str>, since_ms: i64) {
+        self.groups.insert(group.to_owned());
+        let member = topics.map(|topics| {
+            let topics = topics.split(',').map(Arc::from).collect();
+            let subscription = Subscription { topics, generation: -1, ..Subscription::default() };
+            let is_consumer = protocol_type == "consumer";
+            ClassicMemberValue {
+                id: Arc::from("m"),
+                instance_id: None,
+                client_id: Arc::from("client"),
+                client_host: Arc::from("/127.0.0.1"),
+                rebalance_timeout_ms: Some(60_000),
+                session_timeout_ms: 60_000,
+                subscription: ClassicProtocol {
+                    name: Arc::from("range"),
+                    metadata: Arc::from([]),
+                    subscription: is_consumer.then(|| Arc::new(subscription)),
+                },
+                assignment: Arc::from([]),
+            }
+        });
+        let value = ClassicGroupValue {
+            protocol_type: Arc::from(protocol_type),
+            generation: 3,
+            protocol: member.as_ref().map(|_| Arc::from("range")),
+            leader: member.as_ref().map(|_| Arc::from("m")),
+            state_timestamp: Some(TimestampMs(since_ms)),
+            members: member.into_iter().collect(),
+        };
+        self.log.push(Entry::Record(GroupRecord::Classic { group: Arc::from(group), value: Some(value) }));
+        self.reload();
     }
 
     fn commit(&mut self, group: &str, words: &[&str]) -> String {
@@ -312,6 +359,9 @@ fn producer_id(word: &str) -> ProducerId {
 }
 
 fn show_record(record: &GroupRecord) -> String {
+    if let GroupRecord::Classic { group, value: None } = record {
+        return format!("{group} deleted");
+    }
     let GroupRecord::Offset { group, topic, partition, value } = record else { return format!("{record:?}") };
     let Some(value) = value else { return format!("{group} {topic}:{partition} deleted") };
     let mut text = format!("{group} {topic}:{partition}={}", value.offset);
