@@ -7,7 +7,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use highwater_coordinator::{Entry, Now, Shard as _, Step, Ticks, Token, TransactionOutcome};
-use highwater_group::{GroupConfig, GroupRecord, GroupShard, OffsetFetch, Request, Response, Topics};
+use highwater_group::{GroupConfig, GroupRecord, GroupShard, GroupType, OffsetFetch, Request, Response, Topics};
 use highwater_records::{ControlType, DecompressLimit, RecordSet};
 use highwater_types::{ErrorCode, Offset, PartitionIndex, ProducerEpoch, ProducerId, TimestampMs, TopicId};
 use highwater_wire::records_schema::decode_versioned;
@@ -260,4 +260,18 @@ fn members_of_kafka_are_those_that_kafka_tells() {
     let told = told("--describe --all-groups --members --verbose");
     let told = told.iter().map(|row| cells.map(|cell| row.get(cell).map_or("-", String::as_str).to_owned()));
     assert_eq!(members, told.collect());
+}
+
+#[test]
+fn classic_groups_of_kafka_are_listed_as_kafka_lists_them() {
+    let mut shard = loaded();
+    let mut step = Step::default();
+    let list = Request::List { states: Vec::new(), types: vec![GroupType::Classic] };
+    shard.handle(NOW, Token(0), list, &mut step);
+    let Response::List(Ok(listings)) = step.replies.remove(0).response else { panic!("another answer") };
+    let listed = listings.iter().map(|listing| (listing.group.to_string(), format!("{:?}", listing.state)));
+    let told = told("--list --state --type");
+    let told = told.iter().filter(|row| row["TYPE"] == "Classic");
+    let told = told.map(|row| (row["GROUP"].clone(), row["STATE"].clone()));
+    assert_eq!(listed.collect::<BTreeSet<_>>(), told.collect());
 }
