@@ -11,6 +11,9 @@
 //! producer that goes on from broker to broker; one that has just been deleted. Where highwater's broker has no requests
 //! for it yet, transactions and compaction are done by the library that it is made of.
 //!
+//! Groups pass too: their states and offsets, as Kafka's own tool tells of them, and the records of the offsets topic as
+//! it decodes them.
+//!
 //! Needs the class path `HIGHWATER_KAFKA_CLASSPATH` with the jars that `pom.xml` brings, and
 //! `HIGHWATER_JAVA_CLASSPATH` as the tests of the clients do. Without them the tests are skipped by name; with
 //! `HIGHWATER_REQUIRE_CLIENTS=1` that is a failure. A failed run keeps its directory with the logs of all brokers.
@@ -22,6 +25,7 @@ mod broker;
 mod connection;
 mod dump;
 mod exchange;
+mod groups;
 mod kafka;
 mod offline;
 #[expect(dead_code, reason = "only the Java client has phases for this")]
@@ -148,6 +152,47 @@ fn highwater_serves_what_kafka_wrote() {
     highwater.end(Signal::SIGTERM);
     exchange.inspect();
     exchange.expect_no_warnings();
+}
+
+#[test]
+fn groups_pass_from_broker_to_broker() {
+    let mut exchange = match Exchange::new() {
+        Ok(exchange) => exchange,
+        Err(missing) => return missing.skip(),
+    };
+    let highwater = exchange.start_highwater();
+    exchange.create(highwater.address(), "grouped");
+    groups::produce(&exchange.kafka, highwater.address(), "grouped");
+    groups::consume(&exchange.kafka, highwater.address(), "grouped", "joined", 5);
+    groups::reset(&exchange.kafka, highwater.address(), "grouped", "simple", 7);
+    let told = groups::describe(&exchange.kafka, highwater.address());
+    assert!(told.contains("joined Classic Empty") && told.contains("simple Classic Empty"), "{told:?}");
+    assert!(told.contains("joined grouped 0 - 5 20 15 - - -"), "{told:?}");
+    assert!(told.contains("simple grouped 0 - 7 20 13 - - -"), "{told:?}");
+    highwater.end(Signal::SIGTERM);
+    exchange.inspect();
+    let records = groups::dump(&exchange.kafka, &exchange.data().join("__consumer_offsets-0"));
+    for group in ["joined", "simple"] {
+        let key = format!(r#"{{"type":"1","data":{{"group":"{group}","topic":"grouped","partition":0}}}}"#);
+        assert!(records.iter().any(|record| record.starts_with(&key)), "no {key} in {records:#?}");
+    }
+    let key = r#"{"type":"2","data":{"group":"joined"}} payload: {"version":"3""#;
+    assert!(records.iter().any(|record| record.starts_with(key)), "no {key} in {records:#?}");
+
+    let kafka = exchange.start_kafka();
+    startup::expect_clean(&kafka, &exchange.partitions());
+    assert_eq!(groups::describe(&exchange.kafka, kafka.address()), told);
+    groups::consume(&exchange.kafka, kafka.address(), "grouped", "joined", 4);
+    groups::consume(&exchange.kafka, kafka.address(), "grouped", "of-kafka", 3);
+    groups::reset(&exchange.kafka, kafka.address(), "grouped", "simple", 2);
+    let told = groups::describe(&exchange.kafka, kafka.address());
+    kafka.end(Signal::SIGTERM);
+
+    let highwater = exchange.start_highwater();
+    assert_eq!(groups::describe(&exchange.kafka, highwater.address()), told);
+    groups::consume(&exchange.kafka, highwater.address(), "grouped", "of-kafka", 2);
+    highwater.end(Signal::SIGTERM);
+    exchange.inspect();
 }
 
 /// The inspection above can fail.
