@@ -48,6 +48,8 @@ impl GroupShard {
     pub(super) fn offset_delete(&mut self, token: Token, delete: &OffsetDelete<'_>, step: &mut GroupStep) {
         let group = self.groups.get(delete.group);
         let allowed = match group {
+            // Unlike commits and fetches, which the oldest consumers made without naming a group.
+            _ if delete.group.is_empty() => Err(ErrorCode::InvalidGroupId),
             Some(group) => group.validate_offset_delete(),
             None if self.offsets.has_offsets(delete.group) => Ok(()),
             None => Err(ErrorCode::GroupIdNotFound),
