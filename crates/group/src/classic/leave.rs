@@ -1,4 +1,4 @@
-//! LeaveGroup, and members that are removed.
+//! Leaving a group, by one's own will or by silence.
 
 use std::sync::Arc;
 
@@ -8,63 +8,51 @@ use highwater_types::ErrorCode;
 use super::ClassicGroup;
 use crate::request::{LeaveGroup, LeavingMember};
 use crate::response::{LeaveGroupResponse, Response};
-use crate::shard::{Timer, Turn};
+use crate::shard::Turn;
 
 impl ClassicGroup {
-    /// LeaveGroup.
     pub(crate) fn leave(&mut self, turn: &mut Turn<'_>, token: Token, leave: &LeaveGroup<'_>) {
-        let (mut members, mut has_changed) = (Vec::with_capacity(leave.members.len()), false);
+        let mut members = Vec::with_capacity(leave.members.len());
         for leaving in &leave.members {
-            let left = self.leave_one(turn, leaving);
-            has_changed |= left.is_ok();
-            let (id, error) = match left {
-                Ok(id) => (id, ErrorCode::None),
-                Err(error) => (Arc::from(leaving.member), error),
-            };
-            members.push((id, leaving.instance_id.map(Arc::from), error));
+            let code = self.let_go(turn, leaving).err().unwrap_or(ErrorCode::None);
+            members.push((Arc::from(leaving.member), leaving.instance_id.map(Arc::from), code));
+        }
+        if members.iter().any(|(_, _, code)| *code == ErrorCode::None) {
+            self.members_removed(turn);
         }
         turn.step.reply(token, Response::Leave(LeaveGroupResponse { error: ErrorCode::None, members }));
-        if has_changed && self.state() != crate::GroupState::Empty {
-            self.rebalance(turn);
-        }
     }
 
-    /// Removes one; its id.
-    fn leave_one(&mut self, turn: &mut Turn<'_>, leaving: &LeavingMember<'_>) -> Result<Arc<str>, ErrorCode> {
-        if leaving.instance_id.is_none()
-            && let Some(id) = self.pending.take(leaving.member)
-        {
-            turn.timers.cancel(&Timer::ClassicPending { group: Arc::clone(&self.id), member: Arc::clone(&id) });
-            return Ok(id);
+    fn let_go(&mut self, turn: &mut Turn<'_>, leaving: &LeavingMember<'_>) -> Result<(), ErrorCode> {
+        if leaving.member.is_empty() {
+            // An administrator removes a static member.
+            let instance_id = leaving.instance_id.ok_or(ErrorCode::UnknownMemberId)?;
+            let id = self.members.of_instance(instance_id).cloned().ok_or(ErrorCode::UnknownMemberId)?;
+            self.remove_member(turn, &id);
+        } else if let Some(id) = self.pending.take(leaving.member) {
+            turn.timers.cancel(&self.pending_timer(&id));
+        } else {
+            self.validate_member(leaving.member, leaving.instance_id)?;
+            self.remove_member(turn, leaving.member);
         }
-        let id = match leaving.instance_id {
-            // An administrator names a static member by its instance alone.
-            Some(instance) if leaving.member.is_empty() => {
-                Arc::clone(self.statics.get(instance).ok_or(ErrorCode::UnknownMemberId)?)
-            }
-            instance => self.validate_member(leaving.member, instance)?,
-        };
-        self.remove(turn, &id);
-        Ok(id)
+        Ok(())
     }
 
-    /// Removes a member and answers what it waits for. What becomes of the others is the caller's matter.
-    pub(super) fn remove(&mut self, turn: &mut Turn<'_>, id: &str) {
-        let Some((id, mut member)) = self.members.remove_entry(id) else { return };
-        turn.timers.cancel(&self.session(&id));
-        turn.step.replies.extend(member.interrupt(&id, ErrorCode::UnknownMemberId));
-        if let Some(instance) = &member.instance_id {
-            self.statics.remove(instance);
+    /// A member has been silent for too long.
+    pub(super) fn expire_session(&mut self, turn: &mut Turn<'_>, id: &str) {
+        let Some(member) = self.members.get(id) else { return };
+        // One that waits for the coordinator is not to blame. A new one had its own, longer time.
+        if member.is_waiting() && !member.is_new {
+            return;
         }
-        if self.leader.as_ref() == Some(&id) {
-            self.leader = self.members.keys().next().cloned();
-        }
+        self.remove_member(turn, id);
+        self.members_removed(turn);
     }
 
-    /// Answers everybody who waits, since the group becomes a consumer group: they have to join anew.
-    pub(crate) fn dissolve(&mut self, turn: &mut Turn<'_>) {
-        for (id, member) in &mut self.members {
-            turn.step.replies.extend(member.interrupt(id, ErrorCode::RebalanceInProgress));
+    /// Nobody came back with an id that was given out.
+    pub(super) fn expire_pending(&mut self, turn: &mut Turn<'_>, id: &str) {
+        if self.pending.remove(id) {
+            self.complete_if_all_joined(turn);
         }
     }
 }

@@ -1,82 +1,86 @@
 //! Groups of the classic protocol.
 
+mod commit;
 mod join;
 mod leave;
-mod member;
+mod members;
 mod rebalance;
-mod rules;
 mod stored;
 mod sync;
+mod view;
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
-use highwater_coordinator::{Now, Reply};
+use highwater_coordinator::{Now, Token};
 use highwater_types::{ErrorCode, TimestampMs};
 
-use crate::describe::{GroupDescription, GroupListing, GroupState, GroupType, MemberDescription};
+use crate::consumer::ConsumerGroup;
+use crate::describe::GroupState;
 use crate::protocol::ClassicProtocol;
-use crate::record::{ClassicMemberValue, GroupRecord};
+use crate::record::ClassicMemberValue;
+use crate::request::Heartbeat;
 use crate::response::Response;
-use member::Member;
-pub(crate) use stored::ClassicEffect;
+use crate::shard::{Timer, Turn};
+use members::{Member, Members};
+use rebalance::InitialDelay;
 
 /// A group whose members join and sync.
 ///
 /// ```text
-///            a member joins            everybody has joined          the leader's sync is stored
-///   Empty ------------------> Preparing ----------------> Completing ---------------------------> Stable
-///     ^                        |  ^                           |                                     |
-///     +------------------------+  +---------------------------+-------------------------------------+
-///        nobody has joined          members come, go, or want something else
+///         a member joins                    all have joined, or had their time
+///  Empty ----------------> PreparingRebalance ------------------> CompletingRebalance
+///    ^                       |          ^  ^                        |          |
+///    |  nobody has joined    |          |  +------------------------+          | the leader's assignment
+///    +-----------------------+          |    one joins, leaves, is silent,     | is stored
+///                                       |    or does not sync                  v
+///                                       +----------------------------------- Stable
 /// ```
 ///
-/// Who waits, timers and everything of a rebalance that has not ended are soft state: after a failover members find out
-/// by their next heartbeat and join again. What a generation has agreed on is durable, and stored with the leader's sync.
+/// The log has the group as it was when it became Stable or Empty, or when a static member came back under a new id.
+/// All that happens in between is soft: a new coordinator finds the last of these states, and its members find out
+/// with their next heartbeat.
 #[derive(Debug)]
 pub(crate) struct ClassicGroup {
     id: Arc<str>,
-    phase: Phase,
-    /// When the group took this phase.
-    since: TimestampMs,
-    /// `consumer`, ..; `None` until the first member joins.
-    protocol_type: Option<Arc<str>>,
+    state: GroupState,
+    /// Since when it is in its state; `None` after a load from an old record.
+    state_timestamp: Option<TimestampMs>,
     generation: i32,
-    /// What the members voted for, from the end of the join phase on.
+    /// Empty for a group that never had members.
+    protocol_type: Arc<str>,
     protocol: Option<Arc<str>>,
     leader: Option<Arc<str>>,
-    members: BTreeMap<Arc<str>, Member>,
-    /// Member ids of static members by instance id.
-    statics: BTreeMap<Arc<str>, Arc<str>>,
-    /// New members that were told their id and have to come back with it.
+    members: Members,
+    /// Ids that were given out and have not come back.
     pending: BTreeSet<Arc<str>>,
-    /// The log has a record of the group.
+    /// Topics of all members as of this generation; `None` if they are no consumers, or cannot be understood.
+    subscribed: Option<Arc<BTreeSet<Arc<str>>>>,
+    /// Set while a group that was Empty waits for its first members.
+    initial_delay: Option<Box<InitialDelay>>,
+    /// Whether the log has a record of it.
     is_stored: bool,
+    /// The consumer group without members that it stands for, until that one's tombstones are in the log.
+    replaced: Option<Box<ConsumerGroup>>,
 }
 
-/// Where a group is in its rebalance.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Phase {
-    /// No members.
-    Empty,
-    /// Waits for members to join.
-    Preparing {
-        /// Set in the first rebalance of a group that was empty: it waits for more members to come.
-        initial: Option<InitialDelay>,
-    },
-    /// Waits for the leader's assignment.
-    Completing,
-    /// Everybody has an assignment, or can get it.
-    Stable,
+/// What a classic group has changed in its soft state together with records.
+#[derive(Debug)]
+pub(crate) struct ClassicEffect {
+    group: Arc<str>,
+    change: Change,
 }
 
-/// The first rebalance of a group that was empty waits for others to come.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-struct InitialDelay {
-    /// What is left of the rebalance timeout when the running delay is over.
-    left_ms: u64,
-    /// Somebody has come during the running delay.
-    has_new_member: bool,
+#[derive(Debug)]
+enum Change {
+    /// It lost its last member.
+    Emptied,
+    /// It took its leader's assignment.
+    Assigned,
+    /// A static member came back: as the record does not tell it, with all its protocols.
+    Returned(Box<Member>),
+    /// It stands for a consumer group without members.
+    Replaced,
 }
 
 /// A classic group as a consumer group takes it over (KIP-848 online upgrade).
@@ -95,98 +99,144 @@ pub(crate) struct HandoverMember {
     pub(crate) protocols: Vec<ClassicProtocol>,
 }
 
+impl ClassicEffect {
+    pub(crate) fn group(&self) -> &Arc<str> {
+        &self.group
+    }
+}
+
 impl ClassicGroup {
     pub(crate) fn new(id: Arc<str>, now: Now) -> Self {
         Self {
             id,
-            phase: Phase::Empty,
-            since: now.wall,
-            protocol_type: None,
+            state: GroupState::Empty,
+            state_timestamp: Some(now.wall),
             generation: 0,
+            protocol_type: Arc::from(""),
             protocol: None,
             leader: None,
-            members: BTreeMap::new(),
-            statics: BTreeMap::new(),
+            members: Members::default(),
             pending: BTreeSet::new(),
+            subscribed: None,
+            initial_delay: None,
             is_stored: false,
+            replaced: None,
         }
+    }
+
+    /// Stands for a consumer group that has lost its last member; the step deletes that one.
+    pub(crate) fn replace(consumer: ConsumerGroup, id: Arc<str>, turn: &mut Turn<'_>) -> Self {
+        consumer.delete(&mut turn.step.records);
+        let mut group = Self::new(id, turn.now);
+        if !turn.step.records.is_empty() {
+            group.remind(turn, Change::Replaced);
+            group.replaced = Some(Box::new(consumer));
+        }
+        group
+    }
+
+    /// The consumer group for which it stands, since that could not be deleted.
+    pub(crate) fn take_replaced(&mut self) -> Option<ConsumerGroup> {
+        self.replaced.take().map(|consumer| *consumer)
     }
 
     pub(crate) fn state(&self) -> GroupState {
-        match self.phase {
-            Phase::Empty => GroupState::Empty,
-            Phase::Preparing { .. } => GroupState::PreparingRebalance,
-            Phase::Completing => GroupState::CompletingRebalance,
-            Phase::Stable => GroupState::Stable,
-        }
+        self.state
     }
 
-    /// Whether nothing would be lost with the group: it has nobody, and the log knows nothing of it.
+    /// Whether nothing would be lost with it.
     pub(crate) fn is_void(&self) -> bool {
-        self.phase == Phase::Empty && self.members.is_empty() && self.pending.is_empty() && !self.is_stored
+        self.state == GroupState::Empty && !self.is_stored && self.members.is_empty() && self.pending.is_empty()
     }
 
-    /// What a consumer group would take over; `None` if its members are no consumers, or say things that cannot be
-    /// decoded.
-    pub(crate) fn hand_over(&self) -> Option<Handover> {
-        if self.protocol_type.as_deref() != Some(CONSUMER) {
-            return None;
+    pub(crate) fn heartbeat(&mut self, turn: &mut Turn<'_>, token: Token, heartbeat: &Heartbeat<'_>) {
+        let code = self.take_heartbeat(turn, heartbeat).err().unwrap_or(ErrorCode::None);
+        turn.step.reply(token, Response::Heartbeat(code));
+    }
+
+    fn take_heartbeat(&mut self, turn: &mut Turn<'_>, heartbeat: &Heartbeat<'_>) -> Result<(), ErrorCode> {
+        self.validate_member(heartbeat.member, heartbeat.instance_id)?;
+        if heartbeat.generation != self.generation {
+            return Err(ErrorCode::IllegalGeneration);
         }
-        let members = self.members.iter().map(|(id, member)| {
-            let is_consumer = member.protocols.iter().any(|protocol| protocol.subscription.is_some());
-            is_consumer.then(|| HandoverMember {
-                value: member.value(id, self.protocol.as_deref(), Arc::clone(&member.assignment)),
-                protocols: member.protocols.clone(),
-            })
-        });
-        Some(Handover { generation: self.generation, members: members.collect::<Option<_>>()? })
-    }
-
-    /// Asks for the group's record to be deleted.
-    pub(crate) fn delete(&self, records: &mut Vec<GroupRecord>) {
-        records.push(GroupRecord::Classic { group: Arc::clone(&self.id), value: None });
-    }
-
-    pub(crate) fn listing(&self) -> GroupListing {
-        GroupListing {
-            group: Arc::clone(&self.id),
-            protocol_type: self.protocol_type.clone().unwrap_or_default(),
-            state: self.state(),
-            kind: GroupType::Classic,
+        self.arm_session(turn, heartbeat.member);
+        match self.state {
+            GroupState::PreparingRebalance => Err(ErrorCode::RebalanceInProgress),
+            _ => Ok(()),
         }
     }
 
-    /// Metadata and assignments are shown of a stable group alone: before, they are not what they will be.
-    pub(crate) fn describe(&self) -> GroupDescription {
-        let protocol = self.protocol.as_ref().filter(|_| self.phase == Phase::Stable);
-        let members = self.members.iter().map(|(id, member)| MemberDescription {
-            id: Arc::clone(id),
-            instance_id: member.instance_id.clone(),
-            client_id: Arc::clone(&member.client_id),
-            client_host: Arc::clone(&member.client_host),
-            metadata: protocol.map_or_else(Arc::default, |protocol| member.metadata(protocol)),
-            assignment: protocol.map_or_else(Arc::default, |_| Arc::clone(&member.assignment)),
-        });
-        GroupDescription {
-            state: self.state(),
-            protocol_type: self.protocol_type.clone().unwrap_or_default(),
-            protocol: protocol.cloned().unwrap_or_default(),
-            members: members.collect(),
+    pub(crate) fn timed_out(&mut self, turn: &mut Turn<'_>, timer: &Timer) {
+        match timer {
+            Timer::ClassicSession { member, .. } => self.expire_session(turn, member),
+            Timer::ClassicPending { member, .. } => self.expire_pending(turn, member),
+            Timer::ClassicJoin { .. } => self.expire_join(turn),
+            Timer::ClassicSync { .. } => self.expire_sync(turn),
+            Timer::ClassicRebalance { .. } if self.state == GroupState::Stable => self.prepare_rebalance(turn),
+            _ => {}
         }
     }
 
-    /// The leadership of the shard ends: answers everybody who waits.
-    pub(crate) fn resign(&mut self, error: ErrorCode, replies: &mut Vec<Reply<Response>>) {
-        for (id, member) in &mut self.members {
-            replies.extend(member.interrupt(id, error));
+    /// Whether a request comes from the member that it names.
+    fn validate_member(&self, member: &str, instance_id: Option<&str>) -> Result<(), ErrorCode> {
+        if let Some(instance_id) = instance_id {
+            let known = self.members.of_instance(instance_id).ok_or(ErrorCode::UnknownMemberId)?;
+            if **known != *member {
+                return Err(ErrorCode::FencedInstanceId);
+            }
+        }
+        self.members.get(member).map(|_| ()).ok_or(ErrorCode::UnknownMemberId)
+    }
+
+    /// A member has been heard of: counts its silence from now.
+    fn arm_session(&self, turn: &mut Turn<'_>, member: &str) {
+        if let Some(member) = self.members.get(member) {
+            self.arm_session_of(turn, member);
         }
     }
 
-    fn become_phase(&mut self, now: Now, phase: Phase) {
-        self.phase = phase;
-        self.since = now.wall;
+    fn arm_session_of(&self, turn: &mut Turn<'_>, member: &Member) {
+        // A new member does not know its id and cannot heartbeat, and whether it is still there cannot be seen. If new
+        // members never went, one that asks again and again would fill the group with members that nobody is.
+        let timeout_ms = if member.is_new { NEW_MEMBER_JOIN_TIMEOUT_MS } else { millis(member.session_timeout_ms) };
+        turn.timers.set(self.session_timer(&member.id), turn.now.ticks.plus_ms(timeout_ms));
+    }
+
+    fn session_timer(&self, member: &Arc<str>) -> Timer {
+        Timer::ClassicSession { group: Arc::clone(&self.id), member: Arc::clone(member) }
+    }
+
+    fn pending_timer(&self, member: &Arc<str>) -> Timer {
+        Timer::ClassicPending { group: Arc::clone(&self.id), member: Arc::clone(member) }
+    }
+
+    fn join_timer(&self) -> Timer {
+        Timer::ClassicJoin { group: Arc::clone(&self.id) }
+    }
+
+    fn sync_timer(&self) -> Timer {
+        Timer::ClassicSync { group: Arc::clone(&self.id) }
+    }
+
+    /// Wants to be told what became of the records of the step.
+    fn remind(&self, turn: &mut Turn<'_>, change: Change) {
+        turn.step.effect = Some(crate::shard::Effect(ClassicEffect { group: Arc::clone(&self.id), change }));
+    }
+
+    fn move_to(&mut self, turn: &Turn<'_>, state: GroupState) {
+        self.state = state;
+        self.state_timestamp = Some(turn.now.wall);
+    }
+
+    fn is_consumers(&self) -> bool {
+        &*self.protocol_type == "consumer"
     }
 }
 
-/// Protocol type of consumers.
-const CONSUMER: &str = "consumer";
+/// A time from the wire, where it may be negative.
+fn millis(ms: i32) -> u64 {
+    u64::try_from(ms).unwrap_or_default()
+}
+
+/// How long a new member may wait in its first join. Kafka's `group.new.member.join.timeout.ms`, which is internal.
+const NEW_MEMBER_JOIN_TIMEOUT_MS: u64 = 300_000;

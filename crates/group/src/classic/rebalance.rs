@@ -1,176 +1,179 @@
-//! From one generation to the next.
+//! From a change of the members to the next generation.
 
-use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use highwater_types::ErrorCode;
 
-use super::join::ms;
-use super::stored::EffectKind;
-use super::{ClassicGroup, InitialDelay, Phase};
+use super::join::refuse;
+use super::{Change, ClassicGroup};
+use crate::describe::GroupState;
 use crate::response::Response;
-use crate::shard::{Timer, Turn};
+use crate::shard::Turn;
+
+/// How a group that was Empty waits for more members, so that a service that starts does not rebalance with each of
+/// its instances (KIP-134).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct InitialDelay {
+    /// The part that is running.
+    delay_ms: u64,
+    /// What may be added to it, in all.
+    remaining_ms: u64,
+    /// A member has joined since the part began.
+    pub(super) has_grown: bool,
+}
 
 impl ClassicGroup {
-    /// Somebody has come, gone or changed its mind.
-    pub(super) fn rebalance(&mut self, turn: &mut Turn<'_>) {
-        match self.phase {
-            Phase::Preparing { .. } => self.complete_if_all_joined(turn),
-            Phase::Empty | Phase::Completing | Phase::Stable => self.prepare(turn),
+    /// The members have changed: begins a rebalance, or takes the change into the one that has begun.
+    pub(super) fn rebalance_or_complete(&mut self, turn: &mut Turn<'_>) {
+        match self.state {
+            GroupState::PreparingRebalance => self.complete_unless_initial(turn),
+            _ => self.prepare_rebalance(turn),
         }
     }
 
-    /// Begins a join phase.
-    pub(super) fn prepare(&mut self, turn: &mut Turn<'_>) {
-        if self.phase == Phase::Completing {
-            self.interrupt_syncs(turn, ErrorCode::RebalanceInProgress);
+    /// Waits for all members to join.
+    pub(super) fn prepare_rebalance(&mut self, turn: &mut Turn<'_>) {
+        if self.state == GroupState::CompletingRebalance {
+            self.refuse_syncs(turn, ErrorCode::RebalanceInProgress);
         }
-        turn.timers.cancel(&Timer::ClassicSync { group: Arc::clone(&self.id) });
-        let timeout_ms = self.rebalance_timeout_ms();
-        let delay_ms = u64::from(turn.config.initial_rebalance_delay_ms);
-        let initial = (self.phase == Phase::Empty && 0 < delay_ms)
-            .then(|| InitialDelay { left_ms: timeout_ms.saturating_sub(delay_ms), has_new_member: false });
-        self.become_phase(turn.now, Phase::Preparing { initial });
-        self.arm_join(turn, if initial.is_some() { delay_ms } else { timeout_ms });
-        self.complete_if_all_joined(turn);
+        turn.timers.cancel(&self.sync_timer());
+        let was_empty = self.state == GroupState::Empty;
+        self.move_to(turn, GroupState::PreparingRebalance);
+        if was_empty {
+            let delay_ms = u64::from(turn.config.initial_rebalance_delay_ms);
+            let remaining_ms = self.members.rebalance_timeout_ms().saturating_sub(delay_ms);
+            self.initial_delay = Some(Box::new(InitialDelay { delay_ms, remaining_ms, has_grown: false }));
+            turn.timers.set(self.join_timer(), turn.now.ticks.plus_ms(delay_ms));
+        } else if self.have_all_joined() {
+            self.complete_join(turn);
+        } else {
+            self.arm_join(turn);
+        }
+    }
+
+    /// Those that were to come have come, unless more are expected of a group that was Empty.
+    pub(super) fn complete_unless_initial(&mut self, turn: &mut Turn<'_>) {
+        if self.initial_delay.is_none() {
+            self.complete_if_all_joined(turn);
+        }
     }
 
     pub(super) fn complete_if_all_joined(&mut self, turn: &mut Turn<'_>) {
-        let is_waiting = self.phase == Phase::Preparing { initial: None };
-        if is_waiting && self.pending.is_empty() && self.members.values().all(|member| member.joining.is_some()) {
+        if self.state == GroupState::PreparingRebalance && self.have_all_joined() {
             self.complete_join(turn);
         }
     }
 
-    /// Ends the join phase: who has not come is out, and the others make a new generation.
-    fn complete_join(&mut self, turn: &mut Turn<'_>) {
-        turn.timers.cancel(&Timer::ClassicJoin { group: Arc::clone(&self.id) });
-        // A static member may be away while it is started again: only its session ends it (KAFKA-8220).
-        let is_late = |member: &super::Member| member.joining.is_none() && member.instance_id.is_none();
-        let late: Vec<Arc<str>> =
-            self.members.iter().filter(|(_, member)| is_late(member)).map(|(id, _)| Arc::clone(id)).collect();
-        for id in late {
-            self.remove(turn, &id);
-        }
-        if !self.members.is_empty() && !self.elect_leader() {
-            // All members are static, and away.
-            self.become_phase(turn.now, Phase::Preparing { initial: None });
-            self.arm_join(turn, self.rebalance_timeout_ms());
-            return;
-        }
-        self.generation = self.generation.checked_add(1).unwrap_or(1);
-        if self.members.is_empty() {
-            self.become_phase(turn.now, Phase::Empty);
-            (self.protocol, self.leader) = (None, None);
-            self.store(turn, EffectKind::Emptied);
-            return;
-        }
-        self.protocol = self.vote();
-        self.become_phase(turn.now, Phase::Completing);
-        let ids: Vec<Arc<str>> = self.members.keys().cloned().collect();
-        for id in ids {
-            let member = self.members.get_mut(&id).expect("it is a member");
-            (member.is_new, member.has_synced) = (false, false);
-            if let Some(token) = member.joining.take() {
-                turn.step.reply(token, Response::Join(self.joined(&id, true)));
-                self.arm_session(turn, &id);
-            }
-        }
-        let timeout_ms = self.rebalance_timeout_ms();
-        let timer = Timer::ClassicSync { group: Arc::clone(&self.id) };
-        turn.timers.set(timer, turn.now.ticks.plus_ms(timeout_ms));
+    fn have_all_joined(&self) -> bool {
+        self.members.len() <= self.members.joining() && self.pending.is_empty()
     }
 
-    /// Makes sure that the leader has joined; `false` if nobody has.
+    fn arm_join(&self, turn: &mut Turn<'_>) {
+        turn.timers.set(self.join_timer(), turn.now.ticks.plus_ms(self.members.rebalance_timeout_ms()));
+    }
+
+    /// Members have had their time to join.
+    pub(super) fn expire_join(&mut self, turn: &mut Turn<'_>) {
+        if self.state != GroupState::PreparingRebalance {
+            return;
+        }
+        if let Some(delay) = &mut self.initial_delay
+            && delay.has_grown
+            && 0 < delay.remaining_ms
+        {
+            let next_ms = u64::from(turn.config.initial_rebalance_delay_ms).min(delay.remaining_ms);
+            let remaining_ms = delay.remaining_ms.saturating_sub(delay.delay_ms);
+            **delay = InitialDelay { delay_ms: next_ms, remaining_ms, has_grown: false };
+            turn.timers.set(self.join_timer(), turn.now.ticks.plus_ms(next_ms));
+            return;
+        }
+        self.complete_join(turn);
+    }
+
+    /// Begins the next generation with those who have joined, and with static members, who may be late.
+    fn complete_join(&mut self, turn: &mut Turn<'_>) {
+        turn.timers.cancel(&self.join_timer());
+        self.initial_delay = None;
+        let is_late = |member: &&super::Member| !member.is_joining() && member.instance_id.is_none();
+        let late: Vec<Arc<str>> = self.members.iter().filter(is_late).map(|member| Arc::clone(&member.id)).collect();
+        for id in late {
+            self.remove_member(turn, &id);
+        }
+        if self.members.is_empty() {
+            self.become_empty(turn);
+        } else if self.elect_leader() {
+            self.begin_generation(turn);
+        } else {
+            // Nobody has joined: waits on, until sessions have ended or somebody comes.
+            self.arm_join(turn);
+        }
+    }
+
+    /// Sees to it that the leader has joined; `false` if nobody has.
     fn elect_leader(&mut self) -> bool {
-        let has_joined = |id: &Arc<str>| self.members.get(id).is_some_and(|member| member.joining.is_some());
-        if self.leader.as_ref().is_some_and(has_joined) {
+        let leader = self.leader.as_deref().and_then(|id| self.members.get(id));
+        if leader.is_some_and(super::Member::is_joining) {
             return true;
         }
-        let Some(leader) = self.members.keys().find(|id| has_joined(id)) else { return false };
-        self.leader = Some(Arc::clone(leader));
+        let Some(next) = self.members.iter().find(|member| member.is_joining()) else { return false };
+        self.leader = Some(Arc::clone(&next.id));
         true
     }
 
-    /// The protocol that most members like best among those that all support. The first by name wins a draw.
-    pub(super) fn vote(&self) -> Option<Arc<str>> {
-        let mut votes: BTreeMap<&Arc<str>, usize> = BTreeMap::new();
-        for member in self.members.values() {
-            let is_common = |name: &str| self.members.values().all(|other| other.supports(name));
-            if let Some(favourite) = member.protocols.iter().find(|protocol| is_common(&protocol.name)) {
-                *votes.entry(&favourite.name).or_default() += 1;
+    fn become_empty(&mut self, turn: &mut Turn<'_>) {
+        self.move_to(turn, GroupState::Empty);
+        self.generation = self.next_generation();
+        self.protocol = None;
+        self.leader = None;
+        self.subscribed = self.subscriptions();
+        let record = self.record(self.state_timestamp);
+        turn.step.record(record);
+        self.remind(turn, Change::Emptied);
+    }
+
+    fn begin_generation(&mut self, turn: &mut Turn<'_>) {
+        self.generation = self.next_generation();
+        self.protocol = self.members.vote(self.leader.as_deref());
+        self.subscribed = self.subscriptions();
+        self.move_to(turn, GroupState::CompletingRebalance);
+        let ids: Vec<Arc<str>> = self.members.iter().map(|member| Arc::clone(&member.id)).collect();
+        for id in &ids {
+            if let Some(token) = self.members.stop_joining(id) {
+                let response = self.joined(id);
+                turn.step.reply(token, Response::Join(response));
             }
-        }
-        let most = votes.values().copied().max()?;
-        votes.into_iter().find(|(_, count)| *count == most).map(|(name, _)| Arc::clone(name))
-    }
-
-    /// The longest that any member wants.
-    fn rebalance_timeout_ms(&self) -> u64 {
-        self.members.values().map(|member| ms(member.rebalance_timeout_ms)).max().unwrap_or(0)
-    }
-
-    /// Does what a timer was set for.
-    pub(crate) fn timed_out(&mut self, turn: &mut Turn<'_>, timer: &Timer) {
-        match timer {
-            Timer::ClassicSession { member, .. } => self.session_ended(turn, member),
-            Timer::ClassicPending { member, .. } if self.pending.remove(member) => self.complete_if_all_joined(turn),
-            Timer::ClassicJoin { .. } => self.join_ended(turn),
-            Timer::ClassicSync { .. } => self.sync_ended(turn),
-            Timer::ClassicRebalance { .. } if self.phase == Phase::Stable => self.prepare(turn),
-            _ => {}
-        }
-    }
-
-    fn session_ended(&mut self, turn: &mut Turn<'_>, id: &Arc<str>) {
-        // Those who wait for an answer do not heartbeat; new ones have a longer time, which is over then.
-        if self.members.get(id).is_some_and(|member| member.is_new || !member.is_waiting()) {
-            self.remove(turn, id);
-            self.rebalance(turn);
-        }
-    }
-
-    fn join_ended(&mut self, turn: &mut Turn<'_>) {
-        let Phase::Preparing { initial } = self.phase else { return };
-        match initial {
-            Some(InitialDelay { left_ms, has_new_member: true }) if 0 < left_ms => {
-                let delay_ms = u64::from(turn.config.initial_rebalance_delay_ms).min(left_ms);
-                let initial = InitialDelay { left_ms: left_ms - delay_ms, has_new_member: false };
-                self.phase = Phase::Preparing { initial: Some(initial) };
-                self.arm_join(turn, delay_ms);
+            if let Some(member) = self.members.get_mut(id) {
+                member.is_new = false;
+                member.has_synced = false;
             }
-            _ => self.complete_join(turn),
-        }
-    }
-
-    /// Members that never asked for their assignment are out (KAFKA-12890).
-    fn sync_ended(&mut self, turn: &mut Turn<'_>) {
-        if !matches!(self.phase, Phase::Completing | Phase::Stable) {
-            return;
-        }
-        let silent = self.members.iter().filter(|(_, member)| !member.has_synced);
-        let silent: Vec<Arc<str>> = silent.map(|(id, _)| Arc::clone(id)).collect();
-        if silent.is_empty() {
-            return;
-        }
-        for id in silent {
-            self.remove(turn, &id);
-        }
-        self.prepare(turn);
-    }
-
-    fn arm_join(&self, turn: &mut Turn<'_>, in_ms: u64) {
-        let timer = Timer::ClassicJoin { group: Arc::clone(&self.id) };
-        turn.timers.set(timer, turn.now.ticks.plus_ms(in_ms));
-    }
-
-    /// The shard has been replayed: members have a whole session to show that they live.
-    pub(crate) fn start(&mut self, turn: &mut Turn<'_>) {
-        for id in self.members.keys() {
             self.arm_session(turn, id);
         }
-        if usize::try_from(turn.config.classic_size_max).is_ok_and(|max| max < self.members.len()) {
-            self.prepare(turn);
+        turn.timers.set(self.sync_timer(), turn.now.ticks.plus_ms(self.members.rebalance_timeout_ms()));
+    }
+
+    fn next_generation(&self) -> i32 {
+        // 2^31 rebalances do not happen, but a file may say anything.
+        self.generation.checked_add(1).unwrap_or(0)
+    }
+
+    /// Takes a member out. Whoever waits under its id is told that it is unknown, so that it joins anew if it is there.
+    pub(super) fn remove_member(&mut self, turn: &mut Turn<'_>, id: &str) {
+        if let Some(token) = self.members.stop_joining(id) {
+            refuse(turn, token, "", ErrorCode::UnknownMemberId);
+        }
+        self.refuse_sync(turn, id, ErrorCode::UnknownMemberId);
+        let Some(member) = self.members.remove(id) else { return };
+        turn.timers.cancel(&self.session_timer(&member.id));
+        if self.is_leader(id) {
+            self.leader = self.members.iter().next().map(|member| Arc::clone(&member.id));
+        }
+    }
+
+    /// Members were taken out: the others have to share what these had.
+    pub(super) fn members_removed(&mut self, turn: &mut Turn<'_>) {
+        match self.state {
+            GroupState::Stable | GroupState::CompletingRebalance => self.prepare_rebalance(turn),
+            _ => self.complete_if_all_joined(turn),
         }
     }
 }

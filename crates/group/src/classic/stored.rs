@@ -1,105 +1,138 @@
-//! What of a classic group is in the log.
+//! A classic group and its record.
 
 use std::sync::Arc;
 
-use highwater_coordinator::Now;
-use highwater_types::ErrorCode;
+use highwater_coordinator::{Now, Reply};
+use highwater_types::{ErrorCode, TimestampMs};
 
-use super::{ClassicGroup, Member, Phase};
-use crate::record::{ClassicGroupValue, GroupRecord};
-use crate::shard::{Effect, Turn};
-
-/// What a classic group has changed in its soft state together with records.
-#[derive(Debug)]
-pub(crate) struct ClassicEffect {
-    group: Arc<str>,
-    kind: EffectKind,
-}
-
-#[derive(Debug)]
-pub(super) enum EffectKind {
-    /// The leader has brought the assignment.
-    Assigned,
-    /// The last member is gone.
-    Emptied,
-    /// A static member has a new id.
-    Replaced { old_id: Arc<str>, old: Box<Member>, old_leader: Option<Arc<str>>, id: Arc<str> },
-}
-
-impl ClassicEffect {
-    pub(crate) fn group(&self) -> &Arc<str> {
-        &self.group
-    }
-}
+use super::members::{Member, Members};
+use super::{Change, ClassicEffect, ClassicGroup};
+use crate::describe::GroupState;
+use crate::protocol::ClassicProtocol;
+use crate::record::{ClassicGroupValue, ClassicMemberValue, GroupRecord};
+use crate::response::{JoinGroupResponse, Response, SyncGroupResponse};
+use crate::shard::Turn;
 
 impl ClassicGroup {
-    /// The group as it is, as a record has it.
-    pub(super) fn value(&self) -> ClassicGroupValue {
-        let protocol = self.protocol.as_deref();
-        let members =
-            self.members.iter().map(|(id, member)| member.value(id, protocol, Arc::clone(&member.assignment)));
+    /// The group as the log shall have it.
+    pub(super) fn value(&self, state_timestamp: Option<TimestampMs>) -> ClassicGroupValue {
+        let no_protocol = || ClassicProtocol { name: Arc::from(""), metadata: Arc::from([]), subscription: None };
+        let with_protocol = |member: &Member| {
+            let subscription = self.protocol.as_deref().and_then(|name| member.protocol(name)).cloned();
+            value_of(member, subscription.unwrap_or_else(no_protocol))
+        };
         ClassicGroupValue {
-            protocol_type: self.protocol_type.clone().unwrap_or_default(),
+            protocol_type: Arc::clone(&self.protocol_type),
             generation: self.generation,
             protocol: self.protocol.clone(),
             leader: self.leader.clone(),
-            state_timestamp: Some(self.since),
-            members: members.collect(),
+            state_timestamp,
+            members: self.members.iter().map(with_protocol).collect(),
         }
     }
 
-    /// Asks for the group to be stored as it is.
-    pub(super) fn store(&self, turn: &mut Turn<'_>, kind: EffectKind) {
-        self.store_value(turn, self.value(), kind);
+    pub(super) fn record(&self, state_timestamp: Option<TimestampMs>) -> GroupRecord {
+        GroupRecord::Classic { group: Arc::clone(&self.id), value: Some(self.value(state_timestamp)) }
     }
 
-    pub(super) fn store_value(&self, turn: &mut Turn<'_>, value: ClassicGroupValue, kind: EffectKind) {
-        turn.step.record(GroupRecord::Classic { group: Arc::clone(&self.id), value: Some(value) });
-        turn.step.effect = Some(Effect(ClassicEffect { group: Arc::clone(&self.id), kind }));
+    /// A member with the protocol that won or, before the first vote, the one it likes best.
+    pub(super) fn member_value(&self, member: &Member) -> Option<ClassicMemberValue> {
+        let chosen = self.protocol.as_deref().and_then(|name| member.protocol(name));
+        chosen.or_else(|| member.protocols().first()).map(|protocol| value_of(member, protocol.clone()))
+    }
+
+    pub(crate) fn delete(&self, records: &mut Vec<GroupRecord>) {
+        records.push(GroupRecord::Classic { group: Arc::clone(&self.id), value: None });
     }
 
     /// Takes the state of a record: at replay all of it, on the leader what it had decided.
-    pub(crate) fn apply(&mut self, now: Now, value: ClassicGroupValue) {
+    pub(crate) fn apply(&mut self, _now: Now, value: ClassicGroupValue) {
         self.is_stored = true;
-        self.phase = if value.members.is_empty() { Phase::Empty } else { Phase::Stable };
-        self.since = value.state_timestamp.unwrap_or(now.wall);
-        self.protocol_type = Some(value.protocol_type).filter(|name| !name.is_empty());
+        self.initial_delay = None;
+        self.state = if value.members.is_empty() { GroupState::Empty } else { GroupState::Stable };
+        self.state_timestamp = value.state_timestamp;
         self.generation = value.generation;
+        self.protocol_type = value.protocol_type;
         self.protocol = value.protocol;
         self.leader = value.leader;
-        let mut known = std::mem::take(&mut self.members);
-        self.statics.clear();
+        let mut older = std::mem::take(&mut self.members);
         for value in value.members {
-            // On the leader a member also has what is not stored: its other protocols, and what it waits for.
-            let mut member = known.remove(&value.id).unwrap_or_else(|| Member::from_value(&value));
-            member.assignment = value.assignment;
-            if let Some(instance) = &member.instance_id {
-                self.statics.insert(Arc::clone(instance), Arc::clone(&value.id));
-            }
-            self.members.insert(value.id, member);
+            let known = older.remove(&value.id);
+            self.members.insert(Member::from_value(value, known));
+        }
+        self.subscribed = self.subscriptions();
+    }
+
+    pub(crate) fn appended(&mut self, _now: Now, effect: ClassicEffect) {
+        match effect.change {
+            // All of it is in the record.
+            Change::Emptied | Change::Assigned => {}
+            Change::Returned(member) => self.members.insert(*member),
+            Change::Replaced => self.replaced = None,
         }
     }
 
-    /// The records are appended and applied; the soft state had gone ahead.
-    pub(crate) fn appended(&mut self, _now: Now, _effect: ClassicEffect) {}
-
-    /// The records could not be appended.
-    pub(crate) fn append_failed(&mut self, turn: &mut Turn<'_>, effect: ClassicEffect, _error: ErrorCode) {
-        match effect.kind {
-            // Those who waited have learnt of the error: they join again, and so must the others.
-            EffectKind::Assigned => self.prepare(turn),
-            // The log has members of an older generation: after a failover they would be waited for, and expire.
-            EffectKind::Emptied => {}
-            EffectKind::Replaced { old_id, old, old_leader, id } => {
-                turn.timers.cancel(&self.session(&id));
-                self.members.remove(&id);
-                if let Some(instance) = &old.instance_id {
-                    self.statics.insert(Arc::clone(instance), Arc::clone(&old_id));
-                }
-                self.members.insert(Arc::clone(&old_id), *old);
-                self.leader = old_leader;
-                self.arm_session(turn, &old_id);
+    pub(crate) fn append_failed(&mut self, turn: &mut Turn<'_>, effect: &ClassicEffect) {
+        match effect.change {
+            // The members have their error as an answer, and have to join again.
+            Change::Assigned if self.state == GroupState::CompletingRebalance => self.prepare_rebalance(turn),
+            // Nobody is in it, whatever the log says: those who are there after a failover are found silent.
+            Change::Emptied | Change::Assigned => {}
+            // Nothing has changed yet, and the older id is still good.
+            Change::Returned(_) => {}
+            Change::Replaced => {
+                self.answer_waiting(ErrorCode::CoordinatorNotAvailable, &mut turn.step.replies);
+                self.members = Members::default();
+                self.pending.clear();
             }
         }
+    }
+
+    /// Replay is over: arms the timers.
+    pub(crate) fn start(&mut self, turn: &mut Turn<'_>) {
+        for member in self.members.iter() {
+            self.arm_session(turn, &member.id);
+        }
+        let size_max = usize::try_from(turn.config.classic_size_max).unwrap_or(usize::MAX);
+        // One that was a consumer group until now may not have come to its first rebalance.
+        let has_nothing = self.members.iter().all(|member| member.assignment.is_empty());
+        if self.state == GroupState::Stable && (has_nothing || size_max < self.members.len()) {
+            self.prepare_rebalance(turn);
+        }
+    }
+
+    /// Answers everybody who waits, since the group becomes a consumer group: they have to join anew.
+    pub(crate) fn dissolve(&mut self, turn: &mut Turn<'_>) {
+        self.answer_waiting(ErrorCode::RebalanceInProgress, &mut turn.step.replies);
+    }
+
+    pub(crate) fn resign(&mut self, error: ErrorCode, replies: &mut Vec<Reply<Response>>) {
+        self.answer_waiting(error, replies);
+    }
+
+    fn answer_waiting(&mut self, error: ErrorCode, replies: &mut Vec<Reply<Response>>) {
+        let ids: Vec<Arc<str>> = self.members.iter().map(|member| Arc::clone(&member.id)).collect();
+        for id in &ids {
+            if let Some(token) = self.members.stop_joining(id) {
+                let response = Response::Join(JoinGroupResponse::refused(id, error));
+                replies.push(Reply { token, response });
+            }
+            if let Some(token) = self.members.get_mut(id).and_then(|member| member.syncing.take()) {
+                replies.push(Reply { token, response: Response::Sync(SyncGroupResponse::refused(error)) });
+            }
+        }
+    }
+}
+
+fn value_of(member: &Member, subscription: ClassicProtocol) -> ClassicMemberValue {
+    ClassicMemberValue {
+        id: Arc::clone(&member.id),
+        instance_id: member.instance_id.clone(),
+        client_id: Arc::clone(&member.client_id),
+        client_host: Arc::clone(&member.client_host),
+        rebalance_timeout_ms: Some(member.rebalance_timeout_ms),
+        session_timeout_ms: member.session_timeout_ms,
+        subscription,
+        assignment: Arc::clone(&member.assignment),
     }
 }

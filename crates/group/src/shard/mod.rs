@@ -123,11 +123,8 @@ impl Shard for GroupShard {
         }
     }
 
-    fn append_failed(&mut self, now: Now, Effect(effect): Effect, error: ErrorCode, step: &mut GroupStep) {
-        let (groups, mut turn) = self.turn(now, step);
-        if let Some(Group::Classic(group)) = groups.get_mut(effect.group()) {
-            group.append_failed(&mut turn, effect, error);
-        }
+    fn append_failed(&mut self, now: Now, Effect(effect): Effect, _error: ErrorCode, step: &mut GroupStep) {
+        self.classic_append_failed(now, &effect, step);
     }
 
     fn resign(&mut self, error: ErrorCode) -> Vec<Reply<Response>> {
