@@ -17,6 +17,7 @@
 //! ```
 
 mod environment;
+mod groups;
 mod keys;
 mod listener;
 mod properties;

@@ -9,6 +9,7 @@ use highwater_metadata::config::definition;
 use highwater_metadata::{ResourceKind, StaticConfig};
 use highwater_types::NodeId;
 
+use super::groups;
 use super::keys::{Verdict, judge};
 use super::listener::{Endpoint, items};
 use super::{BrokerConfig, ConfigError, Listener, Notice};
@@ -26,6 +27,7 @@ pub(super) fn read(properties: BTreeMap<String, String>) -> Result<BrokerConfig,
     let mut reader = Reader { set: &set, problems: Vec::new(), notices: Vec::new() };
     reader.judge_keys();
     reader.check_roles();
+    reader.problems.extend(groups::problems(&set));
     let node_id = reader.node_id();
     let listeners = reader.listeners();
     let log_dirs = reader.log_dirs();
