@@ -380,6 +380,10 @@ fn settings(config: &BrokerConfig) -> Settings {
         delete_topics: flag("delete.topic.enable"),
         fetch_bytes_max: number(&config.static_config, "fetch.max.bytes", 57_671_680),
         transaction_timeout_ms_max: number(&config.static_config, "transaction.max.timeout.ms", 900_000),
+        consumer_protocol: config
+            .static_config
+            .get("group.coordinator.rebalance.protocols")
+            .is_none_or(|protocols| protocols.split(',').any(|name| name.trim() == "consumer")),
         describe_partitions_max: number(&config.static_config, "max.request.partition.size.limit", 2000),
         advertised: config
             .listeners

@@ -64,6 +64,8 @@ pub(crate) struct Settings {
     pub(crate) fetch_bytes_max: u32,
     /// `transaction.max.timeout.ms`.
     pub(crate) transaction_timeout_ms_max: i32,
+    /// `group.coordinator.rebalance.protocols` has `consumer`.
+    pub(crate) consumer_protocol: bool,
     /// `max.request.partition.size.limit`.
     pub(crate) describe_partitions_max: usize,
     /// What clients are told to connect to, by listener; a missing host or port is taken from the connection.

@@ -9,13 +9,25 @@ use highwater_wire::messages::consumer_group_describe_response::{
     Assignment, ConsumerGroupDescribeResponse, DescribedGroup, Member, TopicPartitions,
 };
 
-use super::coordinator::{GROUP_OPERATIONS, NO_OPERATIONS, answer_all, ask_each};
+use super::coordinator::{GROUP_OPERATIONS, NO_OPERATIONS, answer_all, ask_each, has_consumer_protocol};
 use super::request::{CHANGES_MAX, Cx, Outcome, Refused, Request, at_most};
 use crate::net::Out;
 
 pub(super) fn handle(cx: &mut Cx<'_>, request: &Request<'_>, out: &mut Out) -> Result<Outcome, Refused> {
     let body: ConsumerGroupDescribeRequest<'_> = request.decode()?;
     at_most(CHANGES_MAX, body.group_ids.len())?;
+    if !has_consumer_protocol(cx) {
+        let refused = body.group_ids.iter().map(|group_id| DescribedGroup {
+            error_code: ErrorCode::UnsupportedVersion as i16,
+            group_id,
+            authorized_operations: NO_OPERATIONS,
+            ..DescribedGroup::default()
+        });
+        let groups = refused.collect();
+        return request
+            .to
+            .send(out, &ConsumerGroupDescribeResponse { groups, ..ConsumerGroupDescribeResponse::default() });
+    }
     let (groups, asked) = ask_each(cx, &body.group_ids, |group| GroupRequest::ConsumerDescribe { group });
     let operations = if body.include_authorized_operations { GROUP_OPERATIONS } else { NO_OPERATIONS };
     answer_all(request, out, asked, move |responses, to, out| {

@@ -1,14 +1,13 @@
 //! ConsumerGroupHeartbeat (68): the consumer protocol (KIP-848).
 
 use highwater_group::{Client, ConsumerHeartbeat, Request as GroupRequest, Response};
-use highwater_metadata::features;
 use highwater_types::{ErrorCode, TopicId};
 use highwater_wire::messages::ConsumerGroupHeartbeatRequest;
 use highwater_wire::messages::consumer_group_heartbeat_response::{
     Assignment, ConsumerGroupHeartbeatResponse, TopicPartitions,
 };
 
-use super::coordinator::{ask, client_host, unexpected};
+use super::coordinator::{ask, client_host, has_consumer_protocol, unexpected};
 use super::request::{Cx, NAMES_MAX, Outcome, Refused, ReplyTo, Request, at_most};
 use crate::net::Out;
 use crate::random::random_uuid;
@@ -18,7 +17,7 @@ pub(super) fn handle(cx: &mut Cx<'_>, request: &Request<'_>, out: &mut Out) -> R
     let names = body.subscribed_topic_names.as_ref().map_or(0, highwater_wire::Array::len);
     let owned = body.topic_partitions.as_ref().map_or(0, |topics| topics.iter().map(|t| t.partitions.len() + 1).sum());
     at_most(NAMES_MAX, names + owned)?;
-    if !features::has_consumer_groups(&cx.view.image) {
+    if !has_consumer_protocol(cx) {
         let refused = ConsumerGroupHeartbeatResponse {
             error_code: ErrorCode::UnsupportedVersion as i16,
             ..ConsumerGroupHeartbeatResponse::default()

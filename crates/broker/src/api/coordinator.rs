@@ -1,8 +1,11 @@
 //! Asking the coordinators of groups.
 
 use std::borrow::Cow;
+use std::collections::HashSet;
+use std::net::IpAddr;
 
 use highwater_group::{Request as GroupRequest, Response};
+use highwater_metadata::features;
 use highwater_wire::Array;
 
 use super::parked::{Parked, PendingReply};
@@ -87,12 +90,15 @@ impl<F: FnOnce(Vec<Response>, ReplyTo, &mut Out) -> Result<Outcome, Refused>> Pe
 }
 
 /// Asks about each of `groups`; their names, and what became of the questions.
+///
+/// A group that is named again is left out: a short request must not make a long answer out of one large group.
 pub(super) fn ask_each(
     cx: &Cx<'_>,
     groups: &Array<'_, Cow<'_, str>>,
     question: impl for<'g> Fn(&'g str) -> GroupRequest<'g>,
 ) -> (Vec<String>, Vec<Asked>) {
-    let names: Vec<String> = groups.iter().map(Cow::into_owned).collect();
+    let mut seen = HashSet::with_capacity(groups.len());
+    let names: Vec<String> = groups.iter().filter(|name| seen.insert(name.clone())).map(Cow::into_owned).collect();
     let ask = |name: &String| cx.node.coordinators.ask(cx.now, cx.peer.token(), name, question(name));
     let asked = names.iter().map(ask).collect();
     (names, asked)
@@ -100,7 +106,23 @@ pub(super) fn ask_each(
 
 /// The client's address, as Kafka writes it.
 pub(super) fn client_host(peer: &Peer) -> String {
-    format!("/{}", peer.peer_addr().ip().to_canonical())
+    host_of(peer.peer_addr().ip())
+}
+
+/// Java leaves no zeros out of an IPv6 address.
+fn host_of(address: IpAddr) -> String {
+    match address.to_canonical() {
+        IpAddr::V4(address) => format!("/{address}"),
+        IpAddr::V6(address) => {
+            let [a, b, c, d, e, f, g, h] = address.segments();
+            format!("/{a:x}:{b:x}:{c:x}:{d:x}:{e:x}:{f:x}:{g:x}:{h:x}")
+        }
+    }
+}
+
+/// Whether the consumer protocol (KIP-848) is served: its feature is finalized and the settings do not leave it out.
+pub(super) fn has_consumer_protocol(cx: &Cx<'_>) -> bool {
+    cx.node.settings.consumer_protocol && features::has_consumer_groups(&cx.view.image)
 }
 
 /// A coordinator answers in kind; if one should not, the client sees its connection end and asks again.
@@ -114,3 +136,20 @@ pub(super) fn unexpected() -> Result<Outcome, Refused> {
 pub(super) const GROUP_OPERATIONS: i32 = 1 << 3 | 1 << 6 | 1 << 8 | 1 << 10 | 1 << 11;
 /// The answer to whoever has not asked for that.
 pub(super) const NO_OPERATIONS: i32 = i32::MIN;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn hosts_are_written_as_java_writes_them() {
+        for (address, host) in [
+            ("127.0.0.1", "/127.0.0.1"),
+            ("::ffff:10.0.0.7", "/10.0.0.7"),
+            ("::1", "/0:0:0:0:0:0:0:1"),
+            ("fe80::1:abcd", "/fe80:0:0:0:0:0:1:abcd"),
+        ] {
+            assert_eq!(host_of(address.parse().unwrap()), host);
+        }
+    }
+}

@@ -17,10 +17,14 @@ pub(super) fn handle(cx: &mut Cx<'_>, request: &Request<'_>, out: &mut Out) -> R
     let body: JoinGroupRequest<'_> = request.decode()?;
     at_most(PROTOCOLS_MAX, body.protocols.len())?;
     let version = request.version();
-    let protocols = body
-        .protocols
-        .iter()
-        .map(|protocol| classic_protocol(&body.protocol_type, Arc::from(&*protocol.name), &protocol.metadata));
+    let mut room: usize = SUBSCRIPTIONS_BYTES_MAX;
+    let protocols = body.protocols.iter().map(|protocol| {
+        // Decoded, a subscription takes many times its bytes.
+        let left = room.checked_sub(protocol.metadata.len());
+        room = left.unwrap_or(0);
+        let protocol_type = if left.is_some() { &*body.protocol_type } else { "" };
+        classic_protocol(protocol_type, Arc::from(&*protocol.name), &protocol.metadata)
+    });
     let host = client_host(cx.peer);
     let join = JoinGroup {
         group: &body.group_id,
@@ -69,3 +73,6 @@ fn reply(response: Response, to: ReplyTo, out: &mut Out) -> Result<Outcome, Refu
 
 /// Assignors that a member may offer; clients offer a few.
 const PROTOCOLS_MAX: usize = 1000;
+/// Subscriptions of one member that are looked into; beyond that they are bytes for the other members. A group whose
+/// members say more than this cannot be stored, with the default `max.message.bytes`.
+const SUBSCRIPTIONS_BYTES_MAX: usize = 4 << 20;

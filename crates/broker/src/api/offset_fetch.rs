@@ -1,6 +1,6 @@
 //! OffsetFetch (9).
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashSet};
 use std::sync::Arc;
 
 use highwater_group::{FetchedOffset, OffsetFetch, OffsetFetchResponse as Fetched, Request as GroupRequest, Response};
@@ -33,7 +33,9 @@ fn fetch_one(
     out: &mut Out,
     body: &OffsetFetchRequest<'_>,
 ) -> Result<Outcome, Refused> {
-    let asked: Option<Vec<_>> = body.topics.as_ref().map(|topics| topics.iter().collect());
+    let mut seen = HashSet::new();
+    let asked: Option<Vec<_>> =
+        body.topics.as_ref().map(|topics| topics.iter().filter(|topic| seen.insert(topic.name.clone())).collect());
     at_most(NAMES_MAX, asked.iter().flatten().map(|topic| topic.partition_indexes.len()).sum())?;
     let topics: Option<Vec<(&str, Vec<PartitionIndex>)>> = asked
         .as_ref()
@@ -117,7 +119,8 @@ fn fetch_groups(
 ) -> Result<Outcome, Refused> {
     let by_id = 10 <= request.version();
     let (mut asked, mut answers) = (Vec::new(), Vec::new());
-    for group in &body.groups {
+    let mut seen = HashSet::new();
+    for group in body.groups.iter().filter(|group| seen.insert(group.group_id.clone())) {
         let (topics, about) = resolve(cx, by_id, &group);
         let topics = topics
             .as_ref()
@@ -162,7 +165,8 @@ fn resolve(cx: &Cx<'_>, by_id: bool, group: &OffsetFetchRequestGroup<'_>) -> (Op
     };
     let Some(topics) = &group.topics else { return (None, about) };
     let mut named = Vec::with_capacity(topics.len());
-    for topic in topics {
+    let mut seen = HashSet::with_capacity(topics.len());
+    for topic in topics.iter().filter(|topic| seen.insert((topic.name.clone(), topic.topic_id))) {
         let name: Arc<str> = if !by_id {
             Arc::from(&*topic.name)
         } else if let Some(known) = cx.view.image.topic_by_id(TopicId(topic.topic_id)) {
@@ -225,7 +229,9 @@ fn unknown_partition(index: i32) -> OffsetFetchResponsePartitions<'static> {
     }
 }
 
-/// Those that can be partitions.
+/// Those that can be partitions, each once: what is named again must not be answered again, since the answer has what
+/// the client wrote beside the offset.
 fn indexes(partitions: &Array<'_, i32>) -> Vec<PartitionIndex> {
-    partitions.iter().filter_map(PartitionIndex::from_wire).collect()
+    let mut seen = HashSet::with_capacity(partitions.len());
+    partitions.iter().filter_map(PartitionIndex::from_wire).filter(|index| seen.insert(*index)).collect()
 }

@@ -3,6 +3,7 @@
 use std::borrow::Cow;
 
 use highwater_group::{MemberAssignment, Request as GroupRequest, Response, SyncGroup};
+use highwater_types::ErrorCode;
 use highwater_wire::messages::{SyncGroupRequest, SyncGroupResponse};
 
 use super::coordinator::{ask, unexpected};
@@ -13,6 +14,11 @@ use crate::net::Out;
 pub(super) fn handle(cx: &mut Cx<'_>, request: &Request<'_>, out: &mut Out) -> Result<Outcome, Refused> {
     let body: SyncGroupRequest<'_> = request.decode()?;
     at_most(NAMES_MAX, body.assignments.len())?;
+    if 5 <= request.version() && (body.protocol_type.is_none() || body.protocol_name.is_none()) {
+        // From this version on they have to be given.
+        let error_code = ErrorCode::InconsistentGroupProtocol as i16;
+        return request.to.send(out, &SyncGroupResponse { error_code, ..SyncGroupResponse::default() });
+    }
     let assignments: Vec<_> = body.assignments.iter().collect();
     let sync = SyncGroup {
         group: &body.group_id,

@@ -199,9 +199,7 @@ impl Coordinators {
     }
 
     fn tell(&self, slot: &Arc<Slot>, event: Event) {
-        let now = Now::read();
-        let time = self.shared.coordinator_now(now);
-        slot.run(&self.shared, now, None, |machine| machine.handle_event(time, event));
+        slot.tell(&self.shared, Now::read(), event);
     }
 
     /// How many partitions the offsets topic has; none before it exists.

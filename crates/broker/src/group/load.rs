@@ -93,11 +93,7 @@ fn load(slot: &Arc<Slot>, shared: &Arc<Shared>, epoch: LeaderEpoch) -> Result<Of
         let locked = slot.partition.lock()?;
         (next.max(locked.log().log_end()), locked.log().high_watermark())
     };
-    let now = Now::read();
-    slot.run(shared, now, None, |machine| {
-        machine.commit(epoch, high_watermark);
-        machine.loaded(shared.coordinator_now(now), epoch, end);
-    });
+    slot.loaded(shared, Now::read(), epoch, end, high_watermark);
     Ok(end)
 }
 

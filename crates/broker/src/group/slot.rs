@@ -3,8 +3,8 @@
 use std::sync::Arc;
 
 use highwater_coordinator::{Coordinator, CoordinatorConfig, Output, Reply, Ticks, Token};
-use highwater_group::{GroupShard, Response};
-use highwater_types::{ErrorCode, LeaderEpoch};
+use highwater_group::{Event, GroupShard, Response, Topics};
+use highwater_types::{ErrorCode, LeaderEpoch, Offset};
 use parking_lot::Mutex;
 
 use super::append::{Appended, Buffers};
@@ -26,11 +26,26 @@ struct Driven {
     /// When the timers' thread will look here, as far as it has been told.
     armed: Option<Ticks>,
     buffers: Buffers,
+    /// What happened while the shard was loaded.
+    missed: Missed,
+}
+
+/// Events that a shard could not be told yet.
+#[derive(Default)]
+struct Missed {
+    config: Option<Event>,
+    topics: Option<Arc<dyn Topics>>,
+    deleted: Vec<Arc<str>>,
 }
 
 impl Slot {
     pub(super) fn new(index: usize, partition: Arc<Partition>, config: CoordinatorConfig) -> Self {
-        let driven = Driven { machine: Coordinator::new(config), armed: None, buffers: Buffers::new() };
+        let driven = Driven {
+            machine: Coordinator::new(config),
+            armed: None,
+            buffers: Buffers::new(),
+            missed: Missed::default(),
+        };
         Self { index, partition, driven: Mutex::new(driven) }
     }
 
@@ -82,7 +97,8 @@ impl Slot {
                         Err(error) => (Err(error), None),
                     };
                     if let Err(error) = first {
-                        tracing::warn!(partition = %self.partition.name(), "records of groups were not stored: {error}");
+                        // Whoever failed has said so already, and clients may fail at will.
+                        tracing::debug!(partition = %self.partition.name(), "records of groups were not stored: {error}");
                     }
                     machine.appended(shared.coordinator_now(now), append, first);
                     if let Some(high_watermark) = committed {
@@ -101,6 +117,41 @@ impl Slot {
         answer
     }
 
+    /// Tells the shard of an event: now, or when it has been loaded.
+    pub(super) fn tell(self: &Arc<Self>, shared: &Arc<Shared>, now: Now, event: Event) {
+        let mut driven = self.driven.lock();
+        if !driven.machine.is_active() {
+            driven.missed.add(event);
+            return;
+        }
+        driven.machine.handle_event(shared.coordinator_now(now), event);
+        self.drain(&mut driven, shared, now, None);
+        driven.arm(self.index, shared);
+    }
+
+    /// Everything before `end` has been replayed: requests are handled from now on.
+    pub(super) fn loaded(
+        self: &Arc<Self>,
+        shared: &Arc<Shared>,
+        now: Now,
+        epoch: LeaderEpoch,
+        end: Offset,
+        high_watermark: Offset,
+    ) {
+        let mut driven = self.driven.lock();
+        let time = shared.coordinator_now(now);
+        driven.machine.commit(epoch, high_watermark);
+        driven.machine.loaded(time, epoch, end);
+        self.drain(&mut driven, shared, now, None);
+        if driven.machine.is_active() {
+            for event in std::mem::take(&mut driven.missed).into_events() {
+                driven.machine.handle_event(time, event);
+                self.drain(&mut driven, shared, now, None);
+            }
+        }
+        driven.arm(self.index, shared);
+    }
+
     /// Does a part of what is due; when there is more.
     pub(super) fn timed_out(self: &Arc<Self>, shared: &Arc<Shared>, now: Now) {
         let mut driven = self.driven.lock();
@@ -113,9 +164,6 @@ impl Slot {
     /// The partition's high watermark may have moved.
     pub(super) fn progress(self: &Arc<Self>, shared: &Arc<Shared>, now: Now) {
         let mut driven = self.driven.lock();
-        if driven.machine.parked() == 0 && driven.machine.is_active() {
-            return;
-        }
         let Some(epoch) = driven.machine.epoch() else { return };
         let Ok(locked) = self.partition.lock() else { return };
         // A high watermark of another term says nothing of what this one has appended (KAFKA-20634).
@@ -131,6 +179,23 @@ impl Slot {
     /// The term in which the partition is led.
     pub(super) fn leader_epoch(&self) -> Result<LeaderEpoch, ErrorCode> {
         self.partition.lock().map(|locked| locked.leader_epoch()).map_err(|_| ErrorCode::NotCoordinator)
+    }
+}
+
+impl Missed {
+    fn add(&mut self, event: Event) {
+        match event {
+            Event::Topics { topics, deleted } => {
+                self.topics = Some(topics);
+                self.deleted.extend(deleted);
+            }
+            config @ Event::Config(_) => self.config = Some(config),
+        }
+    }
+
+    fn into_events(self) -> impl Iterator<Item = Event> {
+        let Self { config, topics, deleted } = self;
+        config.into_iter().chain(topics.map(|topics| Event::Topics { topics, deleted }))
     }
 }
 
