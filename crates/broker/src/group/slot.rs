@@ -165,7 +165,12 @@ impl Slot {
     pub(super) fn progress(self: &Arc<Self>, shared: &Arc<Shared>, now: Now) {
         let mut driven = self.driven.lock();
         let Some(epoch) = driven.machine.epoch() else { return };
-        let Ok(locked) = self.partition.lock() else { return };
+        let Ok(locked) = self.partition.lock() else {
+            // Its directory has failed, or it is gone.
+            driven.machine.resign(None);
+            self.drain(&mut driven, shared, now, None);
+            return;
+        };
         // A high watermark of another term says nothing of what this one has appended (KAFKA-20634).
         let high_watermark = (locked.leader_epoch() == epoch).then(|| locked.log().high_watermark());
         drop(locked);

@@ -306,22 +306,26 @@ fn topics_are_described_in_pages() {
 }
 
 #[test]
-fn no_coordinator_is_available() {
+fn transactions_and_share_groups_have_no_coordinator() {
     let broker = TestBroker::start();
     let mut client = broker.client();
-    for key_type in [0, 1] {
-        let answer =
-            client.call(2, &FindCoordinatorRequest { key: "g".into(), key_type, ..FindCoordinatorRequest::default() });
-        let response: FindCoordinatorResponse<'_> = answer.body();
-        assert_eq!((code(response.error_code), response.node_id), (ErrorCode::CoordinatorNotAvailable, -1));
-    }
-    let keys = vec!["g".into(), "h".into()];
-    let answer =
-        client.call(6, &FindCoordinatorRequest { coordinator_keys: keys.into(), ..FindCoordinatorRequest::default() });
+    let request = |key_type| FindCoordinatorRequest { key: "t".into(), key_type, ..FindCoordinatorRequest::default() };
+    let answer = client.call(2, &request(1));
     let response: FindCoordinatorResponse<'_> = answer.body();
-    let answers: Vec<_> = response.coordinators.iter().map(|c| (c.key.into_owned(), code(c.error_code))).collect();
-    let unavailable = ErrorCode::CoordinatorNotAvailable;
-    assert_eq!(answers, [("g".to_owned(), unavailable), ("h".to_owned(), unavailable)]);
-    let answer = client.call(2, &FindCoordinatorRequest { key: "g".into(), key_type: 9, ..Default::default() });
+    assert_eq!((code(response.error_code), response.node_id), (ErrorCode::CoordinatorNotAvailable, -1));
+    for (version, key_type, expected) in [
+        (6, 1, ErrorCode::CoordinatorNotAvailable),
+        (6, 2, ErrorCode::CoordinatorNotAvailable),
+        (5, 2, ErrorCode::InvalidRequest),
+        (6, 9, ErrorCode::InvalidRequest),
+    ] {
+        let keys = vec!["t".into(), "u".into()].into();
+        let request = FindCoordinatorRequest { coordinator_keys: keys, key_type, ..FindCoordinatorRequest::default() };
+        let answer = client.call(version, &request);
+        let response: FindCoordinatorResponse<'_> = answer.body();
+        let answers: Vec<_> = response.coordinators.iter().map(|c| (c.key.into_owned(), code(c.error_code))).collect();
+        assert_eq!(answers, [("t".to_owned(), expected), ("u".to_owned(), expected)], "type {key_type}");
+    }
+    let answer = client.call(2, &request(9));
     assert_eq!(code(answer.body::<FindCoordinatorResponse<'_>>().error_code), ErrorCode::InvalidRequest);
 }

@@ -72,7 +72,7 @@ fn version_3_leaves_out_features_that_begin_at_0() {
     let answer = client.call(4, &hello("test", "1"));
     let response: ApiVersionsResponse<'_> = answer.body();
     let finalized: Vec<_> = response.finalized_features.iter().map(|feature| feature.name).collect();
-    assert_eq!(finalized, ["metadata.version"], "only what works is finalized: clients act on it");
+    assert_eq!(finalized, ["group.version", "metadata.version"], "only what works is finalized: clients act on it");
     assert!(response.finalized_features_epoch >= 0);
 }
 
@@ -87,7 +87,15 @@ fn what_is_advertised() {
         (1, 4, 18),
         (2, 1, 11),
         (3, 0, 13),
+        (8, 2, 10),
+        (9, 1, 10),
         (10, 0, 6),
+        (11, 0, 9),
+        (12, 0, 4),
+        (13, 0, 5),
+        (14, 0, 5),
+        (15, 0, 6),
+        (16, 0, 5),
         (18, 0, 4),
         (19, 2, 7),
         (20, 1, 6),
@@ -98,9 +106,13 @@ fn what_is_advertised() {
         (33, 0, 2),
         (35, 1, 5),
         (37, 0, 3),
+        (42, 0, 2),
         (44, 0, 1),
+        (47, 0, 0),
         (60, 0, 2),
         (61, 0, 0),
+        (68, 0, 1),
+        (69, 0, 1),
         (74, 0, 1),
         (75, 0, 0),
     ];

@@ -11,6 +11,7 @@ mod connection;
 mod durability;
 mod faulty_disk;
 mod fetch;
+mod groups;
 mod housekeeping;
 mod list_offsets;
 mod metadata;
