@@ -252,7 +252,7 @@ impl World {
                     metadata: Arc::from([]),
                     subscription: is_consumer.then(|| Arc::new(subscription)),
                 },
-                assignment: Arc::from([]),
+                assignment: Arc::from([0; 6]),
             }
         });
         let value = ClassicGroupValue {
