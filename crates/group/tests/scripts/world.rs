@@ -52,6 +52,8 @@ pub(crate) struct World {
     pub(crate) fails: bool,
     /// The log need not say what the coordinator knows: an append has failed since the last that has not.
     is_behind: bool,
+    /// What was answered, until somebody takes it.
+    pub(crate) answers: Vec<(u64, Response)>,
     /// The last generation that each member has joined, by group and member.
     generations: BTreeMap<(String, String), i32>,
 }
@@ -71,14 +73,13 @@ impl World {
             is_held: false,
             fails: false,
             is_behind: false,
+            answers: Vec::new(),
             generations: BTreeMap::new(),
         }
     }
 
     pub(crate) fn configure(&mut self, change: impl FnOnce(&mut GroupConfig)) -> String {
         change(&mut self.config);
-        // A group may have become too large, which shows at the next load.
-        self.is_behind |= !self.log.is_empty();
         self.machine.handle_event(now(self.now_ms), Event::Config(Arc::new(self.config.clone())));
         self.drain()
     }
@@ -102,6 +103,8 @@ impl World {
         assert_eq!(self.waiting, BTreeMap::new(), "requests are never answered");
         self.epoch += 1;
         self.is_behind = false;
+        // What was joined but never assigned is not in the log.
+        self.generations.clear();
         self.machine = loaded(self.epoch, self.now_ms, &self.config, &self.log);
         text
     }
@@ -143,6 +146,7 @@ impl World {
                         self.generations.insert((group, join.member.to_string()), join.generation);
                     }
                     writeln!(text, "#{}: {}", token.0, show::response(&response)).unwrap();
+                    self.answers.push((token.0, response));
                 }
                 Output::Append(append) if std::mem::take(&mut self.fails) => {
                     writeln!(text, "append fails").unwrap();
@@ -180,7 +184,9 @@ impl World {
         if self.is_held || self.is_behind {
             return;
         }
-        let mut other = loaded(self.epoch, self.now_ms, &self.config, &self.log);
+        // A group that has become too large would begin a rebalance.
+        let config = GroupConfig { classic_size_max: u32::MAX, ..self.config.clone() };
+        let mut other = loaded(self.epoch, self.now_ms, &config, &self.log);
         for group in groups(&mut self.machine, self.now_ms) {
             let Some(mine) = describe(&mut self.machine, self.now_ms, &group) else { continue };
             let theirs = describe(&mut other, self.now_ms, &group);
