@@ -4,8 +4,8 @@ use std::borrow::Cow;
 use std::sync::Arc;
 
 use highwater_group::{
-    ClassicProtocol, Client, GroupState, GroupType, Heartbeat, JoinGroup, LeaveGroup, LeavingMember, OffsetCommit,
-    OffsetDelete, OffsetToCommit, Request, Subscription, SyncGroup,
+    ClassicProtocol, Client, ConsumerHeartbeat, GroupState, GroupType, Heartbeat, JoinGroup, LeaveGroup, LeavingMember,
+    OffsetCommit, OffsetDelete, OffsetToCommit, Request, Subscription, SyncGroup,
 };
 use highwater_types::{Offset, PartitionIndex};
 
@@ -77,6 +77,25 @@ pub(crate) fn run(world: &mut World, line: &str) -> String {
         ["commit", group, generation, member] => {
             let member = if *member == "-" { String::new() } else { full(member) };
             commit(world, group, generation.parse().unwrap(), &member, option("instance"))
+        }
+        ["consumer", group, client, member, epoch] => {
+            let is_new = *epoch == "0";
+            let heartbeat = ConsumerHeartbeat {
+                group,
+                member,
+                member_epoch: epoch.parse().unwrap(),
+                instance_id: option("instance"),
+                rack_id: None,
+                client: Client { id: client, host: "/h" },
+                rebalance_timeout_ms: if is_new { 60_000 } else { -1 },
+                topic_names: is_new.then(|| vec![Cow::Borrowed("t")]),
+                topic_regex: None,
+                server_assignor: None,
+                owned: is_new.then(Vec::new),
+                may_choose_member_id: false,
+                new_member: random(world.next_token()),
+            };
+            world.request(Request::ConsumerHeartbeat(heartbeat))
         }
         ["delete-offset", group, topic] => {
             let topics = vec![(*topic, vec![PartitionIndex::new(0)])];

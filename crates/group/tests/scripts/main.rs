@@ -26,6 +26,11 @@ fn static_members() {
 }
 
 #[test]
+fn conversions() {
+    run_file("testdata/convert.txt", runner);
+}
+
+#[test]
 fn administrators() {
     run_file("testdata/admin.txt", runner);
 }

@@ -20,6 +20,27 @@ pub(crate) fn record(record: &GroupRecord) -> String {
             let value = value.as_ref().map_or("gone".to_owned(), |value| value.offset.to_string());
             format!("{group}: {topic}-{partition} at {value}")
         }
+        GroupRecord::Consumer { group, value } => match value {
+            Some(value) => format!("{group}: consumer epoch {}", value.epoch),
+            None => format!("{group}: consumer gone"),
+        },
+        GroupRecord::ConsumerMember { group, member, value } => match value {
+            Some(value) if value.classic.is_some() => format!("{group}: classic member {}", short(member)),
+            Some(_) => format!("{group}: member {}", short(member)),
+            None => format!("{group}: member {} gone", short(member)),
+        },
+        GroupRecord::ConsumerTarget { group, value } => match value {
+            Some(value) => format!("{group}: target epoch {}", value.epoch),
+            None => format!("{group}: target gone"),
+        },
+        GroupRecord::ConsumerMemberTarget { group, member, value } => match value {
+            Some(_) => format!("{group}: target of {}", short(member)),
+            None => format!("{group}: target of {} gone", short(member)),
+        },
+        GroupRecord::ConsumerCurrent { group, member, value } => match value {
+            Some(value) => format!("{group}: {} in epoch {}", short(member), value.epoch),
+            None => format!("{group}: {} in no epoch", short(member)),
+        },
         other => format!("{other:?}"),
     }
 }
@@ -43,6 +64,10 @@ pub(crate) fn response(response: &Response) -> String {
         Response::Heartbeat(code) => code.name().to_owned(),
         Response::Leave(leave) => left(leave),
         Response::OffsetCommit(codes) => codes.iter().map(|code| code.name()).collect::<Vec<_>>().join(" "),
+        Response::ConsumerHeartbeat(heartbeat) => match heartbeat.error {
+            ErrorCode::None => format!("epoch {}", heartbeat.member_epoch),
+            error => error.name().to_owned(),
+        },
         Response::DeleteGroup(code) => code.name().to_owned(),
         Response::Describe(Ok(group)) => described(group),
         Response::Describe(Err(code)) | Response::ConsumerDescribe(Err(code)) | Response::List(Err(code)) => {
