@@ -7,6 +7,8 @@ mod members;
 mod rebalance;
 mod stored;
 mod sync;
+#[cfg(test)]
+mod tests;
 mod view;
 
 use std::collections::BTreeSet;
