@@ -44,6 +44,8 @@ impl Dev {
             ("listeners".to_owned(), listener),
             ("log.dirs".to_owned(), data.display().to_string()),
             ("offsets.topic.replication.factor".to_owned(), "1".to_owned()),
+            // As in the file that comes with Kafka: whoever develops starts one consumer at a time.
+            ("group.initial.rebalance.delay.ms".to_owned(), "0".to_owned()),
             ("transaction.state.log.replication.factor".to_owned(), "1".to_owned()),
             ("transaction.state.log.min.isr".to_owned(), "1".to_owned()),
         ]);

@@ -5,13 +5,17 @@ use std::time::{Duration, Instant};
 use highwater_types::Uuid;
 use highwater_wire::frame::{RequestHeader, SIZE_BYTES, decode_response_header, encode_request};
 use highwater_wire::messages::{
-    CreatePartitionsRequest, CreatePartitionsResponse, CreateTopicsRequest, CreateTopicsResponse, DeleteTopicsRequest,
-    DeleteTopicsResponse, MetadataRequest, MetadataResponse, ProduceRequest, ProduceResponse,
-    create_partitions_request, create_topics_request, delete_topics_request, metadata_request, produce_request,
+    ConsumerGroupHeartbeatRequest, ConsumerGroupHeartbeatResponse, CreatePartitionsRequest, CreatePartitionsResponse,
+    CreateTopicsRequest, CreateTopicsResponse, DeleteTopicsRequest, DeleteTopicsResponse, FindCoordinatorRequest,
+    FindCoordinatorResponse, HeartbeatRequest, HeartbeatResponse, JoinGroupRequest, JoinGroupResponse, MetadataRequest,
+    MetadataResponse, OffsetCommitRequest, OffsetCommitResponse, ProduceRequest, ProduceResponse,
+    create_partitions_request, create_topics_request, delete_topics_request, join_group_request, metadata_request,
+    offset_commit_request, produce_request,
 };
 use highwater_wire::{ApiKey, Message, Reader, Records};
 
 use crate::connection::Connection;
+use crate::groups::Member;
 use crate::recording::Exchange;
 
 /// Something that has to hold before a request is replayed, in the order in which it is brought about.
@@ -23,6 +27,14 @@ pub(crate) enum Need {
     Partition { topic: String, index: i32 },
     /// The partition's log does not end before this offset.
     Records { topic: String, index: i32, end: i64 },
+    /// The group's coordinator is found and has loaded.
+    Coordinator { group: String },
+    /// The group is there, without members.
+    Group { group: String },
+    /// The group is there, without members, and is one of the consumer protocol.
+    ConsumerGroup { group: String },
+    /// The group has the member, which the recording calls so.
+    Member { group: String, recorded: String, instance: Option<String> },
 }
 
 /// The broker as an administrator sees it.
@@ -46,6 +58,12 @@ impl Cluster {
                 Need::Records { topic, index, end } => {
                     self.grow(topic, index + 1);
                     while self.append(topic, *index) < *end {}
+                }
+                Need::Coordinator { group } => self.until(|cluster| cluster.is_coordinated(group)),
+                Need::Group { group } => self.make_group(group),
+                Need::ConsumerGroup { group } => self.make_consumer_group(group),
+                Need::Member { group, instance, .. } => {
+                    self.join(group, instance.as_deref());
                 }
             }
         }
@@ -129,6 +147,82 @@ impl Cluster {
         partition.base_offset
     }
 
+    fn is_coordinated(&mut self, group: &str) -> bool {
+        let request =
+            FindCoordinatorRequest { coordinator_keys: vec![group.into()].into(), ..FindCoordinatorRequest::default() };
+        let body = self.call(ApiKey::FindCoordinator, 4, &request);
+        let found: FindCoordinatorResponse<'_> = decode(&body, 4);
+        let is_found = found.coordinators.iter().all(|each| each.error_code == 0);
+        let body = self.call(ApiKey::Heartbeat, 0, &HeartbeatRequest { group_id: group.into(), ..Default::default() });
+        is_found && !matches!(decode::<HeartbeatResponse<'_>>(&body, 0).error_code, 14..=16)
+    }
+
+    /// Commits an offset as no member, which makes a group that is not there. One that is empty stays what it is.
+    fn make_group(&mut self, group: &str) {
+        self.until(|cluster| cluster.is_coordinated(group));
+        self.grow(GROUPS_TOPIC, 1);
+        let topic = offset_commit_request::OffsetCommitRequestTopic {
+            name: GROUPS_TOPIC.into(),
+            partitions: vec![Default::default()].into(),
+            ..Default::default()
+        };
+        let request = OffsetCommitRequest {
+            group_id: group.into(),
+            generation_id_or_member_epoch: -1,
+            topics: vec![topic].into(),
+            ..Default::default()
+        };
+        let body = self.call(ApiKey::OffsetCommit, 8, &request);
+        let response: OffsetCommitResponse<'_> = decode(&body, 8);
+        let topic = response.topics.iter().next().expect("one topic");
+        assert!(topic.partitions.iter().all(|each| each.error_code == 0), "{response:?}");
+    }
+
+    /// Joins with the consumer protocol and leaves.
+    fn make_consumer_group(&mut self, group: &str) {
+        self.until(|cluster| cluster.is_coordinated(group));
+        self.grow(GROUPS_TOPIC, 1);
+        let mut heartbeat = ConsumerGroupHeartbeatRequest {
+            group_id: group.into(),
+            member_id: "replay-member".into(),
+            rebalance_timeout_ms: TIMEOUT_MS,
+            subscribed_topic_names: Some(vec![GROUPS_TOPIC.into()].into()),
+            topic_partitions: Some(Vec::new().into()),
+            ..Default::default()
+        };
+        for epoch in [0, -1] {
+            heartbeat.member_epoch = epoch;
+            let body = self.call(ApiKey::ConsumerGroupHeartbeat, 1, &heartbeat);
+            let response: ConsumerGroupHeartbeatResponse<'_> = decode(&body, 1);
+            assert_eq!(response.error_code, 0, "{group}: {response:?}");
+        }
+    }
+
+    /// Joins with the classic protocol, as a consumer.
+    pub(crate) fn join(&mut self, group: &str, instance: Option<&str>) -> Member {
+        self.until(|cluster| cluster.is_coordinated(group));
+        let protocol = join_group_request::JoinGroupRequestProtocol { name: "range".into(), ..Default::default() };
+        let mut request = JoinGroupRequest {
+            group_id: group.into(),
+            session_timeout_ms: TIMEOUT_MS,
+            rebalance_timeout_ms: TIMEOUT_MS,
+            group_instance_id: instance.map(Into::into),
+            protocol_type: "consumer".into(),
+            protocols: vec![protocol].into(),
+            ..Default::default()
+        };
+        loop {
+            let body = self.call(ApiKey::JoinGroup, 5, &request);
+            let response: JoinGroupResponse<'_> = decode(&body, 5);
+            let id = response.member_id.to_string();
+            if response.error_code == 0 {
+                return Member { id, epoch: response.generation_id };
+            }
+            assert_eq!(response.error_code, MEMBER_ID_REQUIRED, "{group}: {response:?}");
+            request.member_id = id.into();
+        }
+    }
+
     /// Id and number of partitions that have a leader; `None` when there is no such topic.
     fn describe(&mut self, topic: &str) -> Option<(Uuid, i32)> {
         let topic = metadata_request::MetadataRequestTopic { name: Some(topic.into()), ..Default::default() };
@@ -184,4 +278,7 @@ fn plain_batch(exchange: &Exchange) -> Option<Vec<u8>> {
 /// Where the producer id is in a record batch.
 const PRODUCER_ID: std::ops::Range<usize> = 43..51;
 const TOPIC_ALREADY_EXISTS: i16 = 36;
+const MEMBER_ID_REQUIRED: i16 = 79;
+/// For groups that only have to be there.
+const GROUPS_TOPIC: &str = "replay-groups";
 const TIMEOUT_MS: i32 = 30_000;

@@ -14,6 +14,7 @@ use highwater_wire::messages::{
 use highwater_wire::{ApiKey, Message, Reader};
 
 use crate::cluster::Need;
+use crate::groups;
 use crate::recording::Exchange;
 
 /// Topic names by id.
@@ -34,11 +35,11 @@ impl Codes {
         self.codes.values().any(|code| matches!(code, 6 | 14 | 16))
     }
 
-    fn add(&mut self, what: impl Into<String>, code: i16) {
+    pub(crate) fn add(&mut self, what: impl Into<String>, code: i16) {
         self.codes.insert(what.into(), code);
     }
 
-    fn add_partition(&mut self, topic: &str, index: i32, code: i16) {
+    pub(crate) fn add_partition(&mut self, topic: &str, index: i32, code: i16) {
         self.add(format!("{topic}-{index}"), code);
     }
 }
@@ -65,7 +66,7 @@ pub(crate) fn is_known(key: ApiKey) -> bool {
             | ApiKey::DescribeTopicPartitions
             | ApiKey::DescribeLogDirs
             | ApiKey::ListConfigResources
-    )
+    ) || groups::is_known(key)
 }
 
 /// Whether the request names a transaction.
@@ -108,6 +109,7 @@ pub(crate) fn decode(exchange: &Exchange, response: &[u8], names: &Names) -> Res
         }
         ApiKey::DescribeProducers => describe_producers(&message(body, version)?, &mut out),
         ApiKey::DeleteRecords => delete_records(&message(body, version)?, &mut out),
+        key if groups::is_known(key) => groups::decode(key, version, body, names, &mut out)?,
         _ => administration(exchange.key, version, body, &mut out)?,
     }
     Ok(out)
@@ -298,11 +300,11 @@ pub(crate) fn names(exchange: &Exchange) -> Vec<(Uuid, String)> {
     found
 }
 
-fn name_of(name: &str, id: Uuid, names: &Names) -> String {
+pub(crate) fn name_of(name: &str, id: Uuid, names: &Names) -> String {
     if name.is_empty() { names.get(&id).cloned().unwrap_or_else(|| id.to_string()) } else { name.to_owned() }
 }
 
-fn message<'a, M: Message<'a>>(body: &'a [u8], version: i16) -> Result<M, String> {
+pub(crate) fn message<'a, M: Message<'a>>(body: &'a [u8], version: i16) -> Result<M, String> {
     let mut r = Reader::new(body);
     let message = M::decode(&mut r, version).map_err(|error| format!("not version {version}: {error}"))?;
     r.expect_end().map_err(|error| format!("more than version {version}: {error}"))?;
