@@ -31,6 +31,8 @@ pub(crate) enum Need {
     Coordinator { group: String },
     /// The group is there, without members.
     Group { group: String },
+    /// The group, which has no members, has committed an offset of the partition.
+    Committed { group: String, topic: String, index: i32 },
     /// The group is there, without members, and is one of the consumer protocol.
     ConsumerGroup { group: String },
     /// The group has the member, which the recording calls so.
@@ -60,7 +62,8 @@ impl Cluster {
                     while self.append(topic, *index) < *end {}
                 }
                 Need::Coordinator { group } => self.until(|cluster| cluster.is_coordinated(group)),
-                Need::Group { group } => self.make_group(group),
+                Need::Group { group } => self.commit(group, GROUPS_TOPIC, 0),
+                Need::Committed { group, topic, index } => self.commit(group, topic, *index),
                 Need::ConsumerGroup { group } => self.make_consumer_group(group),
                 Need::Member { group, instance, .. } => {
                     self.join(group, instance.as_deref());
@@ -158,12 +161,14 @@ impl Cluster {
     }
 
     /// Commits an offset as no member, which makes a group that is not there. One that is empty stays what it is.
-    fn make_group(&mut self, group: &str) {
+    fn commit(&mut self, group: &str, topic: &str, index: i32) {
         self.until(|cluster| cluster.is_coordinated(group));
-        self.grow(GROUPS_TOPIC, 1);
+        self.grow(topic, index + 1);
+        let partition =
+            offset_commit_request::OffsetCommitRequestPartition { partition_index: index, ..Default::default() };
         let topic = offset_commit_request::OffsetCommitRequestTopic {
-            name: GROUPS_TOPIC.into(),
-            partitions: vec![Default::default()].into(),
+            name: topic.into(),
+            partitions: vec![partition].into(),
             ..Default::default()
         };
         let request = OffsetCommitRequest {

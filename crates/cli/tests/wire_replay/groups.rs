@@ -287,6 +287,24 @@ pub(crate) fn needs(exchange: &Exchange, recorded: &Codes, names: &Names) -> Vec
             }
             needs
         }
+        // Everything was asked for: what was answered has to be there.
+        ApiKey::OffsetFetch if 8 <= exchange.version => {
+            let request = OffsetFetchRequest::decode(&mut r, exchange.version).expect("recorded requests decode");
+            let all = request.groups.iter().filter(|group| group.topics.is_none());
+            let groups: Vec<String> = all.map(|group| group.group_id.into_owned()).collect();
+            let partitions = recorded.codes.keys().filter_map(|what| what.rsplit_once('-'));
+            let partitions = partitions.filter_map(|(topic, index)| Some((topic, index.parse().ok()?)));
+            partitions
+                .flat_map(|(topic, index)| {
+                    let topic = topic.to_owned();
+                    groups.iter().map(move |group| Need::Committed {
+                        group: group.clone(),
+                        topic: topic.clone(),
+                        index,
+                    })
+                })
+                .collect()
+        }
         _ => Vec::new(),
     }
 }
