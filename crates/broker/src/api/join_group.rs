@@ -73,6 +73,6 @@ fn reply(response: Response, to: ReplyTo, out: &mut Out) -> Result<Outcome, Refu
 
 /// Assignors that a member may offer; clients offer a few.
 const PROTOCOLS_MAX: usize = 1000;
-/// Subscriptions of one member that are looked into; beyond that they are bytes for the other members. A group whose
-/// members say more than this cannot be stored, with the default `max.message.bytes`.
-const SUBSCRIPTIONS_BYTES_MAX: usize = 4 << 20;
+/// Subscriptions of one member that are looked into; beyond that they are bytes for the other members. A member that
+/// says more than this cannot be stored, with the default `max.message.bytes`.
+const SUBSCRIPTIONS_BYTES_MAX: usize = 1 << 20;

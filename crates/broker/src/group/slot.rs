@@ -214,3 +214,33 @@ impl Driven {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::group::topics::MetadataTopics;
+    use highwater_group::GroupConfig;
+    use highwater_metadata::MetadataImage;
+    use highwater_types::NodeId;
+
+    #[test]
+    fn what_was_missed_is_told_once_with_every_deletion() {
+        let topics = |version| -> Arc<dyn Topics> {
+            Arc::new(MetadataTopics {
+                image: MetadataImage::empty("cluster", NodeId::new(1)),
+                version: Offset::new(version),
+            })
+        };
+        let mut missed = Missed::default();
+        assert_eq!(std::mem::take(&mut missed).into_events().count(), 0);
+        missed.add(Event::Topics { topics: topics(1), deleted: vec![Arc::from("a")] });
+        missed.add(Event::Config(Arc::new(GroupConfig { classic_size_max: 1, ..GroupConfig::default() })));
+        missed.add(Event::Topics { topics: topics(2), deleted: vec![Arc::from("b")] });
+        missed.add(Event::Config(Arc::new(GroupConfig { classic_size_max: 2, ..GroupConfig::default() })));
+        let events: Vec<Event> = std::mem::take(&mut missed).into_events().collect();
+        let [Event::Config(config), Event::Topics { topics, deleted }] = &events[..] else { panic!("two events") };
+        assert_eq!((config.classic_size_max, topics.version()), (2, 2));
+        assert_eq!(*deleted, [Arc::from("a"), Arc::from("b")]);
+        assert_eq!(missed.into_events().count(), 0);
+    }
+}

@@ -1,12 +1,13 @@
 //! Groups on disks that fail.
 
 use highwater_types::{ErrorCode, Uuid};
+use highwater_wire::messages::{DescribeGroupsRequest, DescribeGroupsResponse, JoinGroupRequest};
 
 use super::{
-    Named, SETTINGS, commit, commit_request, committed, fetch_offsets, heartbeat, join, sync_request, synced, until,
-    wait_for_coordinator,
+    Named, SETTINGS, commit, commit_request, committed, fetch_offsets, heartbeat, join, join_request, joined,
+    sync_request, synced, until, wait_for_coordinator,
 };
-use crate::common::TestBroker;
+use crate::common::{TestBroker, code};
 use crate::faulty_disk::FaultyDisk;
 
 /// A group whose partition of the offsets topic is in `d1`, away from the metadata.
@@ -41,6 +42,30 @@ fn a_commit_that_cannot_be_stored_is_not_acknowledged() {
     let elsewhere =
         ["a", "b", "c", "d"].into_iter().filter(|other| commit(&mut client, other, "t", 0, 3) == ErrorCode::None);
     assert_eq!(elsewhere.count(), 2, "the broker goes on with what is in the other directory");
+}
+
+#[test]
+fn a_sync_that_nobody_waited_for_counts() {
+    let disk = FaultyDisk::default();
+    let flushed = [("log.flush.interval.messages", "1"), ("group.min.session.timeout.ms", "1")];
+    let settings: Vec<_> = SETTINGS.into_iter().chain(flushed).collect();
+    let broker = TestBroker::start_on(disk.shared(), &settings);
+    let mut client = broker.client();
+    wait_for_coordinator(&mut client, "g");
+    let request = JoinGroupRequest { session_timeout_ms: 500, ..join_request("g", "", b"") };
+    let member = joined(&client.call(3, &request));
+    let answer = client.call(3, &sync_request("g", &member, &[(&member.member, b"all")]));
+    assert_eq!(synced(&answer).0, ErrorCode::None);
+    let before = disk.syncs("/__consumer_offsets-");
+    disk.hold_syncs("/__consumer_offsets-");
+    // The member's session ends, which is written without a request.
+    disk.wait_for_held(1);
+    disk.release_syncs();
+    until("the sync", || disk.syncs("/__consumer_offsets-") > before);
+    let answer = client.call(5, &DescribeGroupsRequest { groups: vec!["g".into()].into(), ..Default::default() });
+    let response: DescribeGroupsResponse<'_> = answer.body();
+    let group = response.groups.iter().next().unwrap();
+    assert_eq!((code(group.error_code), &*group.group_state), (ErrorCode::None, "Empty"));
 }
 
 #[test]
