@@ -16,45 +16,57 @@ pub(super) fn handle(cx: &mut Cx<'_>, request: &Request<'_>, out: &mut Out) -> R
     at_most(NAMES_MAX, body.topics.iter().map(|topic| topic.partitions.len()).sum())?;
     let asked: Vec<_> = body.topics.iter().collect();
     let image = &cx.view.image;
-    let (known, unknown): (Vec<_>, Vec<_>) = asked.iter().partition(|topic| image.topic(&topic.name).is_some());
-    let unknown: Vec<(String, Vec<i32>)> = unknown
-        .into_iter()
+    let exists = |topic: &str, index: i32| {
+        PartitionIndex::from_wire(index)
+            .filter(|index| image.topic(topic).is_some_and(|t| t.partition(*index).is_some()))
+    };
+    let topics: Vec<Topic> = asked
+        .iter()
         .map(|topic| {
             let indexes = topic.partitions.iter().map(|partition| partition.partition_index);
-            (topic.name.to_string(), indexes.collect())
+            let partitions = indexes.map(|index| (index, exists(&topic.name, index))).collect();
+            Topic { name: topic.name.to_string(), partitions }
         })
         .collect();
-    if known.is_empty() && !unknown.is_empty() {
-        return request
-            .to
-            .send(out, &response(&OffsetDeleted { error: ErrorCode::None, topics: Vec::new() }, &unknown));
+    let known: Vec<(&str, Vec<PartitionIndex>)> = topics
+        .iter()
+        .map(|topic| (topic.name.as_str(), topic.partitions.iter().filter_map(|(_, known)| *known).collect::<Vec<_>>()))
+        .filter(|(_, partitions)| !partitions.is_empty())
+        .collect();
+    if known.is_empty() && !topics.is_empty() {
+        return request.to.send(out, &response(&OffsetDeleted { error: ErrorCode::None, topics: Vec::new() }, &topics));
     }
-    let topics = known.into_iter().map(|topic| {
-        let indexes =
-            topic.partitions.iter().filter_map(|partition| PartitionIndex::from_wire(partition.partition_index));
-        (&*topic.name, indexes.collect())
-    });
-    let delete = OffsetDelete { group: &body.group_id, topics: topics.collect() };
+    let delete = OffsetDelete { group: &body.group_id, topics: known };
+    let about = topics.clone();
     ask(cx, request, out, &body.group_id, GroupRequest::OffsetDelete(delete), move |answer, to, out| {
         let Response::OffsetDelete(deleted) = answer else { return unexpected() };
-        to.send(out, &response(&deleted, &unknown))
+        to.send(out, &response(&deleted, &about))
     })
 }
 
-/// Topics that do not exist are not the coordinator's business, as in Kafka.
-fn response<'r>(deleted: &'r OffsetDeleted, unknown: &'r [(String, Vec<i32>)]) -> OffsetDeleteResponse<'r> {
+/// What is to be deleted of a topic: each partition as it was asked for, and as one that exists. What does not exist is
+/// not the coordinator's business, as in Kafka.
+#[derive(Clone)]
+struct Topic {
+    name: String,
+    partitions: Vec<(i32, Option<PartitionIndex>)>,
+}
+
+/// Answers with the coordinator's codes, which are in the order in which it was asked.
+fn response<'r>(deleted: &OffsetDeleted, topics: &'r [Topic]) -> OffsetDeleteResponse<'r> {
     if deleted.error != ErrorCode::None {
         return OffsetDeleteResponse { error_code: deleted.error as i16, ..OffsetDeleteResponse::default() };
     }
-    let partition =
-        |partition_index, error: ErrorCode| OffsetDeleteResponsePartition { partition_index, error_code: error as i16 };
-    let topic = |name: &'r str, partitions| OffsetDeleteResponseTopic { name: name.into(), partitions };
-    let known = deleted.topics.iter().map(|(name, partitions)| {
-        topic(name, partitions.iter().map(|(index, error)| partition(index.to_wire(), *error)).collect())
+    let mut codes = deleted.topics.iter().flat_map(|(_, partitions)| partitions.iter().map(|(_, error)| *error));
+    let topics = topics.iter().map(|topic| {
+        let partitions = topic.partitions.iter().map(|(partition_index, known)| {
+            let error = match known {
+                Some(_) => codes.next().unwrap_or(ErrorCode::UnknownServerError),
+                None => ErrorCode::UnknownTopicOrPartition,
+            };
+            OffsetDeleteResponsePartition { partition_index: *partition_index, error_code: error as i16 }
+        });
+        OffsetDeleteResponseTopic { name: topic.name.as_str().into(), partitions: partitions.collect() }
     });
-    let unknown = unknown.iter().map(|(name, partitions)| {
-        let refused = |index: &i32| partition(*index, ErrorCode::UnknownTopicOrPartition);
-        topic(name, partitions.iter().map(refused).collect())
-    });
-    OffsetDeleteResponse { topics: known.chain(unknown).collect(), ..OffsetDeleteResponse::default() }
+    OffsetDeleteResponse { topics: topics.collect(), ..OffsetDeleteResponse::default() }
 }

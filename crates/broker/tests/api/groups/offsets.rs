@@ -160,7 +160,7 @@ fn an_administrator_deletes_offsets() {
         let partition = |partition_index| offset_delete_request::OffsetDeleteRequestPartition { partition_index };
         let topics = topics.iter().map(|name| offset_delete_request::OffsetDeleteRequestTopic {
             name: (*name).into(),
-            partitions: vec![partition(0)].into(),
+            partitions: vec![partition(99), partition(0)].into(),
         });
         let request = OffsetDeleteRequest { group_id: group.to_owned().into(), topics: topics.collect() };
         let answer = client.call(0, &request);
@@ -168,16 +168,22 @@ fn an_administrator_deletes_offsets() {
         let topics: Vec<_> = response
             .topics
             .iter()
-            .map(|topic| (topic.name.into_owned(), code(topic.partitions.iter().next().unwrap().error_code)))
+            .map(|topic| {
+                let codes: Vec<_> =
+                    topic.partitions.iter().map(|each| (each.partition_index, code(each.error_code))).collect();
+                (topic.name.into_owned(), codes)
+            })
             .collect();
         (code(response.error_code), topics)
     };
     assert_eq!(delete(&mut client, "nobody", &["t"]), (ErrorCode::GroupIdNotFound, vec![]));
     assert_eq!(commit(&mut client, "g", "t", 0, 5), ErrorCode::None);
     assert_eq!(commit(&mut client, "g", "t", 1, 6), ErrorCode::None);
-    let unknown = ("nope".to_owned(), ErrorCode::UnknownTopicOrPartition);
+    let unknown = ErrorCode::UnknownTopicOrPartition;
+    let known = ("t".to_owned(), vec![(99, unknown), (0, ErrorCode::None)]);
+    let unknown = ("nope".to_owned(), vec![(99, unknown), (0, unknown)]);
     let deleted = delete(&mut client, "g", &["nope", "t"]);
-    assert_eq!(deleted, (ErrorCode::None, vec![("t".to_owned(), ErrorCode::None), unknown.clone()]));
+    assert_eq!(deleted, (ErrorCode::None, vec![unknown.clone(), known]));
     assert_eq!(delete(&mut client, "nobody", &["nope"]), (ErrorCode::None, vec![unknown]), "as Kafka has it");
     let left = fetch_offsets(&mut client, 7, "g", &[("t", &[0, 1])]);
     assert_eq!(left, (ErrorCode::None, vec![row(0, -1, ""), row(1, 6, "")]));
