@@ -2,6 +2,7 @@
 
 mod disk;
 mod fuzz;
+mod group;
 mod random;
 
 pub use disk::{Call, DataLoss, DiskStats, EIO, EMFILE, ENOSPC, Effect, Fault, NameLoss, SimDisk};

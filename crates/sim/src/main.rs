@@ -35,6 +35,8 @@ enum Name {
     Log,
     /// A directory of logs, with its checkpoint files.
     Dir,
+    /// A group coordinator with many members.
+    Group,
 }
 
 impl From<Name> for World {
@@ -42,6 +44,7 @@ impl From<Name> for World {
         match name {
             Name::Log => Self::Log,
             Name::Dir => Self::Dir,
+            Name::Group => Self::Group,
         }
     }
 }

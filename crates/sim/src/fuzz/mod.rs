@@ -18,6 +18,8 @@ pub enum World {
     Log,
     /// A directory of logs, with its checkpoint files.
     Dir,
+    /// A group coordinator with many members.
+    Group,
 }
 
 impl World {
@@ -27,6 +29,7 @@ impl World {
         match self {
             Self::Log => "log",
             Self::Dir => "dir",
+            Self::Group => "group",
         }
     }
 
@@ -39,6 +42,7 @@ impl World {
         match self {
             Self::Log => log_world::run(seed, trace),
             Self::Dir => dir_world::run(seed, trace),
+            Self::Group => crate::group::run(seed, trace),
         }
     }
 
