@@ -3,12 +3,13 @@
 import asyncio
 
 import aiokafka
-from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
+from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, ConsumerRebalanceListener, TopicPartition
 from aiokafka.admin import AIOKafkaAdminClient, NewPartitions, NewTopic, RecordsToDelete
 from aiokafka.admin.config_resource import ConfigResource, ConfigResourceType
 from aiokafka.errors import KafkaError
 
 import driver
+import group
 from records import KEY_AND_VALUE_NULL, Record
 
 
@@ -148,6 +149,124 @@ class AioKafka(driver.Client):
     def describe_cluster(self):
         found = self._admin(lambda admin: admin.describe_cluster())
         return found["cluster_id"], [broker["node_id"] for broker in found["brokers"]]
+
+    def group_consumer(self, settings, assigned, revoked):
+        return AioKafkaGroup(self.bootstrap, settings, assigned, revoked)
+
+    def groups(self):
+        return [each[0] for each in self._admin(lambda admin: admin.list_consumer_groups())]
+
+    def describe_group(self, name):
+        answer = self._admin(lambda admin: admin.describe_consumer_groups([name]))[0]
+        described = answer.to_object()["groups"][0]
+        check([(name, described["error_code"])])
+        return described["state"].lower(), len(described["members"])
+
+    def group_offsets(self, name, topic, _partitions):
+        found = self._admin(lambda admin: admin.list_consumer_group_offsets(name))
+        return {
+            each.partition: (place.offset, place.metadata)
+            for each, place in found.items()
+            if each.topic == topic and place.offset >= 0
+        }
+
+
+class AioKafkaGroup(group.GroupConsumer):
+    """Drives the event loop for as long as a call takes: heartbeats go out while `poll` waits."""
+
+    def __init__(self, bootstrap, settings, assigned, revoked):
+        self.topic = settings.topic
+        self.loop = asyncio.new_event_loop()
+        self.owned = set()
+        # Set while records are out that are not committed: until then a rebalance has to wait.
+        self.idle = None
+        config = {"auto_commit_interval_ms": settings.auto_commit_interval_ms} if settings.auto_commit_interval_ms else {}
+
+        class Listener(ConsumerRebalanceListener):
+            async def on_partitions_assigned(_, partitions):
+                given = [each.partition for each in partitions]
+                self.owned.update(given)
+                assigned(given)
+
+            async def on_partitions_revoked(_, partitions):
+                await self.idle.wait()
+                taken = [each.partition for each in partitions]
+                self.owned.difference_update(taken)
+                if taken:
+                    revoked(taken)
+
+        async def start():
+            self.idle = asyncio.Event()
+            self.idle.set()
+            self.consumer = AIOKafkaConsumer(
+                bootstrap_servers=bootstrap,
+                group_id=settings.group,
+                group_instance_id=settings.instance,
+                enable_auto_commit=settings.auto_commit,
+                auto_offset_reset="earliest",
+                session_timeout_ms=6000,
+                heartbeat_interval_ms=500,
+                fetch_max_wait_ms=100,
+                **config,
+            )
+            self.consumer.subscribe([self.topic], listener=Listener())
+            await self.consumer.start()
+
+        self._wait(start())
+
+    def _wait(self, coroutine):
+        return self.loop.run_until_complete(asyncio.wait_for(coroutine, driver.DEADLINE_SECONDS))
+
+    def poll(self, seconds):
+        async def poll():
+            self.idle.set()
+            found = await self.consumer.getmany(timeout_ms=int(1000 * seconds), max_records=group.BATCH)
+            got = [
+                (each.partition, each.offset, each.timestamp)
+                for records in found.values()
+                for each in records
+                # What was under way when the partition was taken away is the next owner's.
+                if each.partition in self.owned
+            ]
+            if got:
+                self.idle.clear()
+            return got
+
+        return self._wait(poll())
+
+    def _offsets(self, positions, metadata=""):
+        return {TopicPartition(self.topic, each): (position, metadata) for each, position in positions.items()}
+
+    def commit(self, positions, metadata=""):
+        self._wait(self.consumer.commit(self._offsets(positions, metadata)))
+
+    def commit_async(self, positions, done):
+        async def commit():
+            try:
+                await self.consumer.commit(self._offsets(positions))
+            except KafkaError as error:
+                done(error)
+            else:
+                done(None)
+
+        self.pending = self.loop.create_task(commit())
+
+    def committed(self, partitions):
+        # The library's call gives no metadata, its fetch does.
+        where = {TopicPartition(self.topic, each) for each in partitions}
+        found = self._wait(self.consumer._coordinator.fetch_committed_offsets(where))
+        return {each.partition: (place.offset, place.metadata) for each, place in found.items()}
+
+    def seek(self, partition, offset):
+        self.consumer.seek(TopicPartition(self.topic, partition), offset)
+
+    def offset_for_time(self, partition, timestamp):
+        where = TopicPartition(self.topic, partition)
+        return self._wait(self.consumer.offsets_for_times({where: timestamp}))[where].offset
+
+    def close(self):
+        self.idle.set()
+        self._wait(self.consumer.stop())
 
 
 def check(errors):

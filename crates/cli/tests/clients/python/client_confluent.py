@@ -3,7 +3,14 @@
 import time
 
 import confluent_kafka
-from confluent_kafka import Consumer, KafkaError, KafkaException, Producer, TopicPartition
+from confluent_kafka import (
+    Consumer,
+    ConsumerGroupTopicPartitions,
+    KafkaError,
+    KafkaException,
+    Producer,
+    TopicPartition,
+)
 from confluent_kafka.admin import (
     AdminClient,
     AlterConfigOpType,
@@ -15,6 +22,7 @@ from confluent_kafka.admin import (
 )
 
 import driver
+import group
 from records import Record
 
 
@@ -156,6 +164,102 @@ class Confluent(driver.Client):
     def describe_cluster(self):
         described = self._admin().describe_cluster().result(driver.DEADLINE_SECONDS)
         return described.cluster_id, [node.id for node in described.nodes]
+
+    def group_consumer(self, settings, assigned, revoked):
+        return ConfluentGroup(self.bootstrap, settings, assigned, revoked)
+
+    def groups(self):
+        listed = self._admin().list_consumer_groups().result(driver.DEADLINE_SECONDS)
+        return [each.group_id for each in listed.valid]
+
+    def describe_group(self, name):
+        described = result(self._admin().describe_consumer_groups([name]))
+        return described.state.name.lower(), len(described.members)
+
+    def group_offsets(self, name, topic, _partitions):
+        found = result(self._admin().list_consumer_group_offsets([ConsumerGroupTopicPartitions(name)]))
+        return {
+            each.partition: (each.offset, each.metadata or "")
+            for each in found.topic_partitions
+            if each.topic == topic and each.offset >= 0
+        }
+
+    def alter_group_offsets(self, name, topic, positions):
+        changes = [TopicPartition(topic, partition, position) for partition, position in positions.items()]
+        result(self._admin().alter_consumer_group_offsets([ConsumerGroupTopicPartitions(name, changes)]))
+
+    def delete_group(self, name):
+        result(self._admin().delete_consumer_groups([name]))
+
+
+class ConfluentGroup(group.GroupConsumer):
+    def __init__(self, bootstrap, settings, assigned, revoked):
+        self.topic = settings.topic
+        self.waiting = []
+        config = {
+            "bootstrap.servers": bootstrap,
+            "group.id": settings.group,
+            "group.protocol": settings.protocol,
+            "enable.auto.commit": settings.auto_commit,
+            "auto.offset.reset": "earliest",
+            "fetch.wait.max.ms": 100,
+            "topic.metadata.refresh.interval.ms": 1000,
+        }
+        if settings.protocol == "classic":
+            config |= {"session.timeout.ms": 6000, "heartbeat.interval.ms": 500}
+        if settings.instance:
+            config["group.instance.id"] = settings.instance
+        if settings.auto_commit_interval_ms:
+            config["auto.commit.interval.ms"] = settings.auto_commit_interval_ms
+        config["on_commit"] = self._on_commit
+        self.consumer = Consumer(config)
+
+        def on(tell):
+            return lambda _consumer, partitions: tell([each.partition for each in partitions])
+
+        self.consumer.subscribe([self.topic], on_assign=on(assigned), on_revoke=on(revoked), on_lost=on(revoked))
+
+    def _on_commit(self, error, _partitions):
+        # The broker answers in the order of the commits; those that the client made by itself are not ours.
+        if self.waiting:
+            self.waiting.pop(0)(error)
+
+    def poll(self, seconds):
+        # One by one: within a batch the partitions might be taken away.
+        message = self.consumer.poll(seconds)
+        if message is None:
+            return []
+        if message.error() is not None:
+            if message.error().retriable() or message.error().code() < 0:
+                return []  # the broker is restarted
+            raise KafkaException(message.error())
+        return [(message.partition(), message.offset(), message.timestamp()[1])]
+
+    def _offsets(self, positions, metadata=""):
+        return [TopicPartition(self.topic, each, position, metadata) for each, position in positions.items()]
+
+    def commit(self, positions, metadata=""):
+        for each in self.consumer.commit(offsets=self._offsets(positions, metadata), asynchronous=False):
+            if each.error is not None:
+                raise KafkaException(each.error)
+
+    def commit_async(self, positions, done):
+        self.waiting.append(done)
+        self.consumer.commit(offsets=self._offsets(positions), asynchronous=True)
+
+    def committed(self, partitions):
+        asked = [TopicPartition(self.topic, each) for each in partitions]
+        found = self.consumer.committed(asked, timeout=driver.DEADLINE_SECONDS)
+        return {each.partition: (each.offset, each.metadata or "") for each in found if each.offset >= 0}
+
+    def seek(self, partition, offset):
+        self.consumer.seek(TopicPartition(self.topic, partition, offset))
+
+    def offset_for_time(self, partition, timestamp):
+        return look_up(self.consumer, self.topic, partition + 1, timestamp)[partition]
+
+    def close(self):
+        self.consumer.close()
 
 
 def look_up(consumer, topic, partitions, target):

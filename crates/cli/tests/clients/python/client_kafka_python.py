@@ -4,11 +4,19 @@ import re
 import time
 
 import kafka
-from kafka import KafkaAdminClient, KafkaConsumer, KafkaProducer, TopicPartition
+from kafka import (
+    ConsumerRebalanceListener,
+    KafkaAdminClient,
+    KafkaConsumer,
+    KafkaProducer,
+    OffsetAndMetadata,
+    TopicPartition,
+)
 from kafka.admin import ConfigResource, ConfigResourceType
-from kafka.errors import KafkaError
+from kafka.errors import KafkaError, NoError
 
 import driver
+import group
 from records import KEY_AND_VALUE_NULL, NULL_HEADERS, Record
 
 
@@ -138,6 +146,112 @@ class KafkaPython(driver.Client):
     def describe_cluster(self):
         found = self._admin(lambda admin: admin.describe_cluster())
         return found["cluster_id"], [broker["broker_id"] for broker in found["brokers"]]
+
+    def group_consumer(self, settings, assigned, revoked):
+        return KafkaPythonGroup(self.bootstrap, settings, assigned, revoked)
+
+    def groups(self):
+        return [each["group_id"] for each in self._admin(lambda admin: admin.list_groups())]
+
+    def describe_group(self, name):
+        described = self._admin(lambda admin: admin.describe_groups([name]))[name]
+        if described["error"]:
+            raise driver.Mismatch(f"describe groups answered {described['error']}")
+        return described["group_state"].lower(), len(described["members"])
+
+    def group_offsets(self, name, topic, _partitions):
+        found = self._admin(lambda admin: admin.list_group_offsets({name: None}))[name]
+        return {
+            each.partition: (place.offset, place.metadata or "")
+            for each, place in found.items()
+            if each.topic == topic and place.offset >= 0
+        }
+
+    def alter_group_offsets(self, name, topic, positions):
+        changes = offsets(topic, positions)
+        check(self._admin(lambda admin: admin.alter_group_offsets(name, changes)).values())
+
+    def delete_group_offsets(self, name, topic, partitions):
+        where = [TopicPartition(topic, partition) for partition in partitions]
+        check(self._admin(lambda admin: admin.delete_group_offsets(name, where)).values())
+
+    def delete_group(self, name):
+        answer = dict(self._admin(lambda admin: admin.delete_groups([name])))[name]
+        # The library gives the error's name; only this one is expected.
+        if answer == "NonEmptyGroupError":
+            raise driver.ApiError(group.NON_EMPTY_GROUP, answer)
+        if answer != "OK":
+            raise driver.Mismatch(f"delete groups answered {answer}")
+
+
+class KafkaPythonGroup(group.GroupConsumer):
+    def __init__(self, bootstrap, settings, assigned, revoked):
+        self.topic = settings.topic
+        config = {"auto_commit_interval_ms": settings.auto_commit_interval_ms} if settings.auto_commit_interval_ms else {}
+        if settings.instance:
+            config["group_instance_id"] = settings.instance
+        self.consumer = KafkaConsumer(
+            bootstrap_servers=bootstrap,
+            group_id=settings.group,
+            enable_auto_commit=settings.auto_commit,
+            auto_offset_reset="earliest",
+            session_timeout_ms=6000,
+            heartbeat_interval_ms=500,
+            fetch_max_wait_ms=100,
+            max_poll_records=group.BATCH,
+            **config,
+        )
+
+        class Listener(ConsumerRebalanceListener):
+            def on_partitions_assigned(self, partitions):
+                assigned([each.partition for each in partitions])
+
+            def on_partitions_revoked(self, partitions):
+                if partitions:
+                    revoked([each.partition for each in partitions])
+
+        self.consumer.subscribe([self.topic], listener=Listener())
+
+    def poll(self, seconds):
+        found = self.consumer.poll(timeout_ms=int(1000 * seconds))
+        return [(each.partition, each.offset, each.timestamp) for records in found.values() for each in records]
+
+    def commit(self, positions, metadata=""):
+        self.consumer.commit(offsets(self.topic, positions, metadata))
+
+    def commit_async(self, positions, done):
+        def answered(_offsets, response):
+            done(response if isinstance(response, Exception) else None)
+
+        self.consumer.commit_async(offsets(self.topic, positions), callback=answered)
+
+    def committed(self, partitions):
+        found = {each: self.consumer.committed(TopicPartition(self.topic, each), metadata=True) for each in partitions}
+        return {each: (place.offset, place.metadata or "") for each, place in found.items() if place is not None}
+
+    def seek(self, partition, offset):
+        self.consumer.seek(TopicPartition(self.topic, partition), offset)
+
+    def offset_for_time(self, partition, timestamp):
+        where = TopicPartition(self.topic, partition)
+        return self.consumer.offsets_for_times({where: timestamp})[where].offset
+
+    def close(self):
+        self.consumer.close(autocommit=False)
+
+
+def offsets(topic, positions, metadata=""):
+    return {
+        TopicPartition(topic, partition): OffsetAndMetadata(position, metadata, -1)
+        for partition, position in positions.items()
+    }
+
+
+def check(answers):
+    """Turns an error class inside an answer into the exception it stands for."""
+    for answer in answers:
+        if answer is not NoError:
+            raise driver.ApiError(answer.errno, str(answer))
 
 
 if __name__ == "__main__":

@@ -11,6 +11,8 @@ Each phase prints one line of JSON. The first failure prints a line with `error`
     times     looks offsets up by time, and the first and last offset
     admin     creates, describes, alters, grows, trims and deletes topics
 
+The phases of consumer groups stand in `group.py`.
+
 With `--writer` the topics are those that another client wrote, which refuses to send other things.
 """
 
@@ -21,6 +23,7 @@ import time
 import traceback
 from typing import NamedTuple
 
+import group
 from records import Recipe, digest
 
 DEADLINE_SECONDS = 60
@@ -107,6 +110,31 @@ class Client:
         """(cluster id, list of node ids)"""
         raise NotImplementedError
 
+    def group_consumer(self, settings, assigned, revoked):
+        """A `GroupConsumer` of `group.py`."""
+        raise NotImplementedError
+
+    def groups(self):
+        """The names of all groups."""
+        raise NotImplementedError
+
+    def describe_group(self, group):
+        """(state in small letters, number of members)"""
+        raise NotImplementedError
+
+    def group_offsets(self, group, topic, partitions):
+        """{partition: (position, metadata)}, without those that have none."""
+        raise NotImplementedError
+
+    def alter_group_offsets(self, group, topic, positions):
+        raise NotImplementedError
+
+    def delete_group_offsets(self, group, topic, partitions):
+        raise NotImplementedError
+
+    def delete_group(self, group):
+        raise NotImplementedError
+
 
 def main(client_class):
     """Runs the phases named on the command line."""
@@ -121,13 +149,15 @@ def main(client_class):
     parser.add_argument("--count", type=int, default=0)
     parser.add_argument("--writer")
     parser.add_argument("--refused", default="")
+    group.add_arguments(parser)
     args = parser.parse_args()
+    phases = PHASES | group.PHASES
     client = client_class(args.bootstrap)
     for phase in args.phases.split(","):
         started = time.monotonic()
         line = {"client": client.name, "phase": phase}
         try:
-            line.update(PHASES[phase](client, args))
+            line.update(phases[phase](client, args))
         except Exception as error:  # the line is the report: it has to come out whatever went wrong
             traceback.print_exc()
             line["error"] = f"{type(error).__name__}: {error}"
