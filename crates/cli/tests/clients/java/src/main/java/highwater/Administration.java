@@ -198,17 +198,17 @@ final class Administration {
         return new AlterConfigOp(new ConfigEntry(name, value), AlterConfigOp.OpType.SET);
     }
 
-    private static <T> T get(KafkaFuture<T> future) throws Exception {
+    static <T> T get(KafkaFuture<T> future) throws Exception {
         return future.get(Traffic.DEADLINE_SECONDS, TimeUnit.SECONDS);
     }
 
-    private static void equal(String what, Object want, Object got) {
+    static void equal(String what, Object want, Object got) {
         if (!want.equals(got)) {
             throw new Main.Mismatch(what + ": " + got + ", not " + want);
         }
     }
 
-    private static void expect(Class<? extends Exception> want, KafkaFuture<?> future) throws Exception {
+    static void expect(Class<? extends Exception> want, KafkaFuture<?> future) throws Exception {
         try {
             get(future);
         } catch (ExecutionException failure) {

@@ -29,9 +29,15 @@ public final class Main {
             int first,
             int count,
             String writer,
-            List<String> topics) {
+            List<String> topics,
+            Map<String, String> options) {
         int total() {
             return first + count;
+        }
+
+        /** An option that only some phases have. */
+        String option(String name, String otherwise) {
+            return options.getOrDefault(name, otherwise);
         }
 
         /** The topic of one codec, written by this client or by another. */
@@ -63,7 +69,12 @@ public final class Main {
             Map.entry("create-compacted", Histories::createCompacted),
             Map.entry("compacted", Histories::compacted),
             Map.entry("verify-compacted", Histories::verifyCompacted),
-            Map.entry("group", Histories::group));
+            Map.entry("group", Histories::group),
+            Map.entry("member", Membership::member),
+            Map.entry("feed", Membership::feed),
+            Map.entry("committed", Groups::committed),
+            Map.entry("group-positions", Groups::positions),
+            Map.entry("group-admin", Groups::administer));
 
     private Main() {}
 
@@ -85,7 +96,8 @@ public final class Main {
                 Integer.parseInt(options.getOrDefault("--first", "0")),
                 Integer.parseInt(options.getOrDefault("--count", "0")),
                 options.getOrDefault("--writer", "java"),
-                List.of(options.getOrDefault("--topics", "").split(",")));
+                List.of(options.getOrDefault("--topics", "").split(",")),
+                options);
         for (String name : words[0].split(",")) {
             long started = System.nanoTime();
             Map<String, Object> line = new LinkedHashMap<>();
