@@ -178,7 +178,7 @@ fn lists_metadata(broker: &Broker) {
 }
 
 /// kcat cannot create a topic with several partitions, so this sends `CreateTopics` version 2, byte by byte.
-fn create_topic(address: SocketAddr, name: &str, partitions: usize) {
+pub(crate) fn create_topic(address: SocketAddr, name: &str, partitions: usize) {
     let mut request = vec![0, 19, 0, 2, 0, 0, 0, 7, 0xff, 0xff]; // key, version, correlation, no client id
     request.extend([0, 0, 0, 1]); // one topic
     request.extend(u16::try_from(name.len()).expect("a short name").to_be_bytes());

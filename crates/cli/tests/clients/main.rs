@@ -4,6 +4,9 @@
 //! the client reads everything back, writes more, the broker is killed and started again, and the client
 //! reads everything back once more, looks offsets up by time, and administers topics.
 //!
+//! In groups its members share a topic, are killed, leave and return while a producer writes and the broker
+//! is restarted; every record has to be read, and none again below a position that was committed.
+//!
 //! A client that is not installed is skipped by name; with `HIGHWATER_REQUIRE_CLIENTS=1` its absence is a
 //! failure. Where the clients are found:
 //!
@@ -12,11 +15,12 @@
 //! - the Java client through the class path `HIGHWATER_JAVA_CLASSPATH`, which holds kafka-clients and the
 //!   compiled sources of `java/`.
 //!
-//! `HIGHWATER_BROKER_CMD` names another program that takes the arguments of `highwater dev`, so that the
-//! suite itself can be held against Apache Kafka. `HIGHWATER_UPDATE_README=1` writes what was exercised
+//! `HIGHWATER_BROKER_CMD` names another program that takes the arguments of `highwater dev`, and those of
+//! `--set KEY=VALUE` beside them, so that the suite itself can be held against Apache Kafka. `HIGHWATER_UPDATE_README=1` writes what was exercised
 //! into the table of the README; otherwise the table there has to agree with it.
 
 mod broker;
+mod group;
 mod kcat;
 mod program;
 mod records;
@@ -53,6 +57,36 @@ fn java() {
     survives_restarts(Program::java());
 }
 
+#[test]
+fn confluent_kafka_in_classic_groups() {
+    works_in_groups(Program::confluent_kafka(), "classic");
+}
+
+#[test]
+fn confluent_kafka_in_consumer_groups() {
+    works_in_groups(Program::confluent_kafka(), "consumer");
+}
+
+#[test]
+fn kafka_python_in_classic_groups() {
+    works_in_groups(Program::kafka_python(), "classic");
+}
+
+#[test]
+fn aiokafka_in_classic_groups() {
+    works_in_groups(Program::aiokafka(), "classic");
+}
+
+#[test]
+fn java_in_classic_groups() {
+    works_in_groups(Program::java(), "classic");
+}
+
+#[test]
+fn java_in_consumer_groups() {
+    works_in_groups(Program::java(), "consumer");
+}
+
 /// Those that are missing are reported by the tests above.
 #[test]
 fn clients_read_what_the_others_wrote() {
@@ -68,6 +102,13 @@ fn clients_read_what_the_others_wrote() {
 fn survives_restarts(found: Result<Program, Missing>) {
     match found {
         Ok(program) => scenario::survives_restarts(&program),
+        Err(missing) => missing.skip(),
+    }
+}
+
+fn works_in_groups(found: Result<Program, Missing>, protocol: &str) {
+    match found {
+        Ok(program) => group::works(&program, protocol),
         Err(missing) => missing.skip(),
     }
 }

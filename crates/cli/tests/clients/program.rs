@@ -76,15 +76,20 @@ impl Program {
         Ok(Self { name, words: vec![interpreter, "-B".into(), script.into()] })
     }
 
+    /// The command of `phases` with `options`, not started.
+    pub(crate) fn command(&self, phases: &str, options: &[String]) -> Command {
+        let mut command = Command::new(&self.words[0]);
+        command.args(&self.words[1..]).arg(phases).args(options);
+        command
+    }
+
     /// Runs `phases` with `options` and returns one line of results for each.
     ///
     /// # Panics
     ///
     /// If a phase fails, with what the client and `broker` had to say.
     pub(crate) fn run(&self, phases: &str, options: &[String], broker: Option<&Broker>) -> Vec<Value> {
-        let mut command = Command::new(&self.words[0]);
-        command.args(&self.words[1..]).arg(phases).args(options);
-        let run = run(command);
+        let run = run(self.command(phases, options));
         let lines: Vec<Value> = run.stdout.lines().filter_map(|line| serde_json::from_str(line).ok()).collect();
         let failed = lines.iter().find_map(|line| line["error"].as_str());
         if failed.is_some() || !run.is_success() || lines.len() != phases.split(',').count() {

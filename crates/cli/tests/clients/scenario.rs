@@ -27,7 +27,7 @@ pub(crate) fn survives_restarts(program: &Program) {
     let dir = tempfile::tempdir().expect("a temporary directory can be created");
     let data = dir.path().join("data");
     let run = |broker: &Broker, phases: &str, first: u64, count: u64| {
-        let mut options = options(broker, &recipe, &CODECS);
+        let mut options = options(&broker.address().to_string(), &recipe, &CODECS);
         options.extend(["--first".into(), first.to_string(), "--count".into(), count.to_string()]);
         program.run(phases, &options, Some(broker))
     };
@@ -77,7 +77,7 @@ pub(crate) fn clients_read_each_other(programs: &[Program]) {
     for program in programs {
         let about = program.run("version", &[], None).remove(0);
         let recipe = recipe(&strings(&about["refused"]));
-        let mut options = options(&broker, &recipe, &CODECS);
+        let mut options = options(&broker.address().to_string(), &recipe, &CODECS);
         options.extend(count.clone());
         program.run("produce", &options, Some(&broker));
         written.push((program.name, recipe, options));
@@ -101,9 +101,10 @@ pub(crate) fn recipe(refused: &[String]) -> Recipe {
     Recipe { seed: SEED, partitions: PARTITIONS, base_timestamp_ms: hour_ago, refused: refused.to_vec() }
 }
 
-fn options(broker: &Broker, recipe: &Recipe, codecs: &[&str]) -> Vec<String> {
+/// The options that all phases share.
+pub(crate) fn options(bootstrap: &str, recipe: &Recipe, codecs: &[&str]) -> Vec<String> {
     [
-        ("--bootstrap", broker.address().to_string()),
+        ("--bootstrap", bootstrap.to_owned()),
         ("--codecs", codecs.join(",")),
         ("--seed", recipe.seed.to_string()),
         ("--partitions", recipe.partitions.to_string()),

@@ -196,6 +196,7 @@ class ConfluentGroup(group.GroupConsumer):
     def __init__(self, bootstrap, settings, assigned, revoked):
         self.topic = settings.topic
         self.waiting = []
+        self.gathered = []
         config = {
             "bootstrap.servers": bootstrap,
             "group.id": settings.group,
@@ -214,10 +215,16 @@ class ConfluentGroup(group.GroupConsumer):
         config["on_commit"] = self._on_commit
         self.consumer = Consumer(config)
 
-        def on(tell):
-            return lambda _consumer, partitions: tell([each.partition for each in partitions])
+        def on_assign(_consumer, partitions):
+            assigned([each.partition for each in partitions])
 
-        self.consumer.subscribe([self.topic], on_assign=on(assigned), on_revoke=on(revoked), on_lost=on(revoked))
+        def on_revoke(_consumer, partitions):
+            taken = [each.partition for each in partitions]
+            # What was not handed out yet is the next owner's.
+            self.gathered = [each for each in self.gathered if each[0] not in taken]
+            revoked(taken)
+
+        self.consumer.subscribe([self.topic], on_assign=on_assign, on_revoke=on_revoke, on_lost=on_revoke)
 
     def _on_commit(self, error, _partitions):
         # The broker answers in the order of the commits; those that the client made by itself are not ours.
@@ -225,15 +232,19 @@ class ConfluentGroup(group.GroupConsumer):
             self.waiting.pop(0)(error)
 
     def poll(self, seconds):
-        # One by one: within a batch the partitions might be taken away.
-        message = self.consumer.poll(seconds)
-        if message is None:
-            return []
-        if message.error() is not None:
-            if message.error().retriable() or message.error().code() < 0:
-                return []  # the broker is restarted
-            raise KafkaException(message.error())
-        return [(message.partition(), message.offset(), message.timestamp()[1])]
+        # One by one, since a rebalance may come with each.
+        while len(self.gathered) < group.BATCH:
+            message = self.consumer.poll(0 if self.gathered else seconds)
+            if message is None:
+                break
+            if message.error() is None:
+                self.gathered.append((message.partition(), message.offset(), message.timestamp()[1]))
+            elif message.error().fatal():
+                raise KafkaException(message.error())
+            else:
+                break  # the broker is restarted
+        gathered, self.gathered = self.gathered, []
+        return gathered
 
     def _offsets(self, positions, metadata=""):
         return [TopicPartition(self.topic, each, position, metadata) for each, position in positions.items()]

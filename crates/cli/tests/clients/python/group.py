@@ -25,7 +25,8 @@ NON_EMPTY_GROUP = 68
 # A batch is committed as a whole; small ones leave the judge more committed positions to look at.
 BATCH = 50
 # Of the feed, before it looks whether it is to end.
-ROUNDS = 10
+ROUNDS = 5
+PAUSE_SECONDS = 0.2
 
 
 class Settings(NamedTuple):
@@ -163,7 +164,7 @@ def feed(client, args):
     base = driver.recipe(client, args)._replace(partitions=1)
     while True:
         # The end is looked at before the round, so that what was asked for is written in any case.
-        last = ended.is_set()
+        last = ended.wait(PAUSE_SECONDS)
         records = base.stream(args.first + rounds, ROUNDS)
         spread = [each._replace(partition=partition) for each in records for partition in range(args.partitions)]
         client.produce(driver.Case(args.topic, "none", False), spread)

@@ -27,7 +27,7 @@ import org.apache.kafka.common.serialization.ByteArraySerializer;
 /** A member of a consumer group that prints what it does, and the producer that keeps it busy: see {@code group.py}. */
 final class Membership implements ConsumerRebalanceListener {
     /** Of the feed, before it looks whether it is to end. */
-    private static final int ROUNDS = 10;
+    private static final int ROUNDS = 5;
 
     private final boolean async;
     private final KafkaConsumer<byte[], byte[]> consumer;
@@ -134,7 +134,7 @@ final class Membership implements ConsumerRebalanceListener {
                 Traffic.properties(arguments), new ByteArraySerializer(), new ByteArraySerializer())) {
             do {
                 // The end is looked at before the round, so that what was asked for is written in any case.
-                last = ended.await(50, TimeUnit.MILLISECONDS);
+                last = ended.await(200, TimeUnit.MILLISECONDS);
                 for (Records.Item item : arguments.records().stream(rounds, ROUNDS)) {
                     for (int partition = 0; partition < arguments.records().partitions(); partition++) {
                         producer.send(new ProducerRecord<>(
