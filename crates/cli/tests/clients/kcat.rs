@@ -272,13 +272,13 @@ fn decode(mut output: &[u8]) -> Vec<(usize, usize, i64, Message)> {
     messages
 }
 
-fn command(broker: &Broker, mode: &str, topic: &str) -> Command {
+pub(crate) fn command(broker: &Broker, mode: &str, topic: &str) -> Command {
     let mut kcat = Command::new("kcat");
     kcat.args([mode, "-b", &broker.address().to_string(), "-t", topic]);
     kcat
 }
 
-fn succeed(kcat: Command, broker: &Broker) -> Run {
+pub(crate) fn succeed(kcat: Command, broker: &Broker) -> Run {
     let run = run(kcat);
     assert!(run.is_success(), "{run}\n{}", broker.stderr_tail());
     run

@@ -87,6 +87,14 @@ fn java_in_consumer_groups() {
     works_in_groups(Program::java(), "consumer");
 }
 
+#[test]
+fn kcat_in_classic_groups() {
+    match kcat::find() {
+        Ok(()) => group::kcat::works(),
+        Err(missing) => missing.skip(),
+    }
+}
+
 /// Those that are missing are reported by the tests above.
 #[test]
 fn clients_read_what_the_others_wrote() {

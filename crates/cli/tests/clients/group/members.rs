@@ -32,7 +32,7 @@ pub(crate) struct Members {
 
 struct Process {
     child: Child,
-    /// Closing it asks the member to leave.
+    /// Closing it asks the member to leave. Without it, SIGTERM does.
     stdin: Option<ChildStdin>,
 }
 
@@ -63,25 +63,53 @@ impl Members {
             .spawn()
             .unwrap_or_else(|error| panic!("{command:?} does not start: {error}"));
         let stdout = child.stdout.take().expect("stdout was asked for as a pipe");
-        self.listen(name, stdout);
+        self.listen(name, stdout, |line| serde_json::from_str(line).ok(), true);
         let stdin = child.stdin.take();
+        self.started(name, child, stdin);
+    }
+
+    /// Starts a process that ends by SIGTERM, and says in a language of its own on stdout and stderr what
+    /// `parse` turns into that of the others.
+    pub(crate) fn start_foreign(&mut self, name: &str, mut command: Command, parse: fn(&str) -> Option<Value>) {
+        let mut child = command
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()
+            .unwrap_or_else(|error| panic!("{command:?} does not start: {error}"));
+        let stdout = child.stdout.take().expect("stdout was asked for as a pipe");
+        let stderr = child.stderr.take().expect("stderr was asked for as a pipe");
+        self.listen(name, stdout, parse, true);
+        self.listen(name, stderr, parse, false);
+        self.started(name, child, None);
+    }
+
+    fn started(&mut self, name: &str, child: Child, stdin: Option<ChildStdin>) {
         let before = self.running.insert(name.to_owned(), Process { child, stdin });
         assert!(before.is_none(), "{name} is started twice");
         self.owners.insert(name.to_owned(), BTreeSet::new());
     }
 
-    fn listen(&self, name: &str, output: impl Read + Send + 'static) {
+    fn listen(
+        &self,
+        name: &str,
+        output: impl Read + Send + 'static,
+        parse: fn(&str) -> Option<Value>,
+        ends_with_it: bool,
+    ) {
         let (name, sender) = (name.to_owned(), self.sender.clone());
         thread::spawn(move || {
             for line in BufReader::new(output).lines().map_while(Result::ok) {
-                if let Ok(line) = serde_json::from_str(&line)
+                if let Some(line) = parse(&line)
                     && sender.send((name.clone(), Some(line))).is_err()
                 {
                     return;
                 }
             }
-            // Nobody listens any more when the test has failed.
-            let _ = sender.send((name, None));
+            if ends_with_it {
+                // Nobody listens any more when the test has failed.
+                let _ = sender.send((name, None));
+            }
         });
     }
 
@@ -111,7 +139,9 @@ impl Members {
     ///
     /// If it ends with a failure.
     pub(crate) fn leave(&mut self, name: &str) {
-        self.running.get_mut(name).expect("the process runs").stdin = None;
+        if self.running.get_mut(name).expect("the process runs").stdin.take().is_none() {
+            self.signal(name, Signal::SIGTERM);
+        }
         let is_success = self.wait_for_end(name);
         if !is_success {
             self.fail(&format!("{name} ended with a failure"));

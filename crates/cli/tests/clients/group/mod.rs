@@ -1,6 +1,7 @@
 //! What each client is put through in consumer groups.
 
 mod judge;
+pub(crate) mod kcat;
 mod members;
 
 use std::path::Path;
