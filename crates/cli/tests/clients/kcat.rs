@@ -62,15 +62,13 @@ pub(crate) fn survives_restarts() {
     lists_metadata(&broker);
     broker.end(Signal::SIGTERM);
 
-    table::record(&table::Row {
-        client: "kcat".into(),
-        version: version(),
-        codecs: CODECS.join(", "),
-        idempotence: "no".into(),
-        exercised: "produce, consume, offsets by time, clean restart, SIGKILL, \
-                    auto-create topics, list metadata"
-            .into(),
-    });
+    table::CLIENTS.record([
+        "kcat",
+        &version(),
+        &CODECS.join(", "),
+        "no",
+        "produce, consume, offsets by time, clean restart, SIGKILL, auto-create topics, list metadata",
+    ]);
 }
 
 fn produce(broker: &Broker, codec: &str, records: &[Record], dir: &Path) {
@@ -294,7 +292,7 @@ fn nulls(partition: usize) -> bool {
 }
 
 /// The two versions in "Version 1.7.1 (JSON, ..., librdkafka 2.0.2 builtin...)".
-fn version() -> String {
+pub(crate) fn version() -> String {
     let mut kcat = Command::new("kcat");
     kcat.arg("-V");
     let text = String::from_utf8_lossy(&run(kcat).output).into_owned();

@@ -57,14 +57,7 @@ pub(crate) fn survives_restarts(program: &Program) {
         "java" | "kafka-python" => "by default",
         _ => "with and without",
     };
-    let version = about["version"].as_str().expect("the phase `version` prints one").to_owned();
-    table::record(&table::Row {
-        client: program.name.to_owned(),
-        version,
-        codecs: CODECS.join(", "),
-        idempotence: idempotence.to_owned(),
-        exercised: exercised.join(", "),
-    });
+    table::CLIENTS.record([program.name, version(&about), &CODECS.join(", "), idempotence, &exercised.join(", ")]);
 }
 
 /// Every client writes its topics; every other client reads them.
@@ -126,7 +119,12 @@ fn check_verified(line: &Value, recipe: &Recipe, count: u64, topics: usize) {
     }
 }
 
-fn strings(list: &Value) -> Vec<String> {
+/// What the phase `version` says.
+pub(crate) fn version(about: &Value) -> &str {
+    about["version"].as_str().expect("the phase `version` prints one")
+}
+
+pub(crate) fn strings(list: &Value) -> Vec<String> {
     let list = list.as_array().into_iter().flatten();
     list.filter_map(|each| each.as_str().map(str::to_owned)).collect()
 }

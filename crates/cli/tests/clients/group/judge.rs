@@ -31,6 +31,16 @@ pub(crate) enum What {
     Gone,
 }
 
+impl What {
+    /// Whether it changes who owns what.
+    pub(crate) fn is_rebalance(&self) -> bool {
+        match self {
+            Self::Assigned(_) | Self::Revoked(_) | Self::Gone => true,
+            Self::Consumed(_) | Self::Committing(_) | Self::Committed(_) | Self::Refused(_) => false,
+        }
+    }
+}
+
 impl Event {
     /// Reads a line of a member; `None` for other lines, and for one that a kill cut short.
     pub(crate) fn parse(member: &str, line: &Value) -> Option<Self> {

@@ -14,7 +14,8 @@ use super::judge::What;
 use super::members::Members;
 use super::{PARTITIONS, TOPIC, start};
 use crate::broker::Broker;
-use crate::kcat::{command, create_topic, succeed};
+use crate::kcat::{command, create_topic, succeed, version};
+use crate::table;
 
 /// Three share, one leaves, one is killed, one returns; committed positions survive a restart of the broker.
 pub(crate) fn works() {
@@ -56,6 +57,12 @@ pub(crate) fn works() {
         assert_eq!(left(&broker), "", "read after {signal} although it was committed before");
     }
     broker.end(Signal::SIGTERM);
+    table::GROUPS.record([
+        "kcat",
+        "classic",
+        &version(),
+        "share, leave, SIGKILL and return of a member, clean restart, SIGKILL",
+    ]);
 }
 
 /// A member that commits ten times a second what it printed.

@@ -246,10 +246,12 @@ impl Members {
     /// Ends the test with what there is to see.
     pub(crate) fn fail(&self, why: &str) -> ! {
         let logs: String = self.running.keys().map(|name| tail(name, &self.log(name)) + "\n").collect();
+        let rebalances = self.events.iter().filter(|event| event.what.is_rebalance());
+        let rebalances: String = rebalances.map(|event| format!("{event:?}\n")).collect();
         let recent = &self.events[self.events.len().saturating_sub(RECENT)..];
         let recent: String = recent.iter().map(|event| format!("{event:?}\n")).collect();
         panic!(
-            "{why}\nowned: {:?}\ncommitted: {:?}, fed: {}\n{logs}--- the last events\n{recent}",
+            "{why}\nowned: {:?}\ncommitted: {:?}, fed: {}\n{logs}--- all rebalances\n{rebalances}--- the last events\n{recent}",
             self.owners, self.committed, self.fed
         );
     }

@@ -14,8 +14,9 @@ use crate::broker::Broker;
 use crate::kcat::create_topic;
 use crate::program::Program;
 use crate::records::Recipe;
-use crate::scenario::{options, recipe};
-use judge::{What, judge};
+use crate::scenario::{options, recipe, strings, version};
+use crate::table;
+use judge::judge;
 use members::Members;
 
 const PARTITIONS: usize = 12;
@@ -41,15 +42,23 @@ pub(crate) fn works(program: &Program, protocol: &str) {
     let client = Client { program, protocol, bootstrap: broker.address().to_string() };
 
     let mut group = Group::new(&client, "dynamic", dir.path());
-    thread::scope(|scope| {
+    let alone = thread::scope(|scope| {
         // Most of its time it waits for the client to commit by itself.
-        scope.spawn(|| program.run("group-positions,group-admin", &client.options("alone"), None));
+        let alone = scope.spawn(|| program.run("version,group-positions,group-admin", &client.options("alone"), None));
         members_come_and_go(&mut group);
+        alone.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))
     });
     let broker = survives_restarts(&mut group, broker, &data);
     let end = group.end();
     static_members_restart_unnoticed(&client, end, dir.path());
     broker.end(Signal::SIGTERM);
+
+    let mut exercised: Vec<String> =
+        ["share, leave, SIGKILL and return of a member", "restart of a static member", "clean restart", "SIGKILL"]
+            .map(String::from)
+            .into();
+    exercised.extend(alone[1..].iter().flat_map(|line| strings(&line["exercised"])));
+    table::GROUPS.record([program.name, protocol, version(&alone[0]), &exercised.join(", ")]);
 }
 
 /// A broker on `data` and `port`, which may be 0, with the settings of these tests.
@@ -139,8 +148,7 @@ fn static_members_restart_unnoticed(client: &Client<'_>, end: u64, dir: &Path) {
 }
 
 fn rebalances_of(group: &Group<'_>, name: &str) -> usize {
-    let told = |what: &What| matches!(what, What::Assigned(_) | What::Revoked(_));
-    group.members.events().iter().filter(|event| event.member == name && told(&event.what)).count()
+    group.members.events().iter().filter(|event| event.member == name && event.what.is_rebalance()).count()
 }
 
 /// A client program and where it finds the broker.
