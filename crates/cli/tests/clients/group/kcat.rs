@@ -12,7 +12,7 @@ use serde_json::{Value, json};
 
 use super::judge::What;
 use super::members::Members;
-use super::{PARTITIONS, TOPIC, start};
+use super::{PARTITIONS, SESSION_MS, TOPIC, start};
 use crate::broker::Broker;
 use crate::kcat::{command, create_topic, succeed, version};
 use crate::table;
@@ -21,7 +21,7 @@ use crate::table;
 pub(crate) fn works() {
     let dir = tempfile::tempdir().expect("a temporary directory can be created");
     let data = dir.path().join("data");
-    let broker = start(&data, 0);
+    let broker = start(&data, 0, SESSION_MS);
     create_topic(broker.address(), TOPIC, PARTITIONS);
     let lines = lines(dir.path());
     let mut members = Members::new(PARTITIONS, dir.path().join("logs"));
@@ -53,7 +53,7 @@ pub(crate) fn works() {
     for signal in [Signal::SIGTERM, Signal::SIGKILL] {
         let port = broker.address().port();
         broker.end(signal);
-        broker = start(&data, port);
+        broker = start(&data, port, SESSION_MS);
         assert_eq!(left(&broker), "", "read after {signal} although it was committed before");
     }
     broker.end(Signal::SIGTERM);
@@ -69,7 +69,7 @@ pub(crate) fn works() {
 fn member(broker: &Broker) -> Command {
     let mut kcat = Command::new("kcat");
     kcat.args(["-b", &broker.address().to_string(), "-u", "-f", "%p %o\\n"])
-        .args(["-X", "session.timeout.ms=6000", "-X", "heartbeat.interval.ms=500"])
+        .args(["-X", "session.timeout.ms=10000", "-X", "heartbeat.interval.ms=500"])
         .args(["-X", "auto.commit.interval.ms=100", "-X", "auto.offset.reset=earliest"])
         .args(["-G", GROUP, TOPIC]);
     kcat

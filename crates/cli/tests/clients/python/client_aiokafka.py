@@ -204,7 +204,7 @@ class AioKafkaGroup(group.GroupConsumer):
                 group_instance_id=settings.instance,
                 enable_auto_commit=settings.auto_commit,
                 auto_offset_reset="earliest",
-                session_timeout_ms=6000,
+                session_timeout_ms=settings.session_ms,
                 heartbeat_interval_ms=500,
                 fetch_max_wait_ms=100,
                 **config,

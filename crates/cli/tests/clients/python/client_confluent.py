@@ -207,7 +207,7 @@ class ConfluentGroup(group.GroupConsumer):
             "topic.metadata.refresh.interval.ms": 1000,
         }
         if settings.protocol == "classic":
-            config |= {"session.timeout.ms": 6000, "heartbeat.interval.ms": 500}
+            config |= {"session.timeout.ms": settings.session_ms, "heartbeat.interval.ms": 500}
         if settings.instance:
             config["group.instance.id"] = settings.instance
         if settings.auto_commit_interval_ms:

@@ -13,7 +13,7 @@ from kafka import (
     TopicPartition,
 )
 from kafka.admin import ConfigResource, ConfigResourceType
-from kafka.errors import KafkaError, NoError
+from kafka.errors import KafkaConnectionError, KafkaError, NoError
 
 import driver
 import group
@@ -195,7 +195,7 @@ class KafkaPythonGroup(group.GroupConsumer):
             group_id=settings.group,
             enable_auto_commit=settings.auto_commit,
             auto_offset_reset="earliest",
-            session_timeout_ms=6000,
+            session_timeout_ms=settings.session_ms,
             heartbeat_interval_ms=500,
             fetch_max_wait_ms=100,
             max_poll_records=group.BATCH,
@@ -213,7 +213,10 @@ class KafkaPythonGroup(group.GroupConsumer):
         self.consumer.subscribe([self.topic], listener=Listener())
 
     def poll(self, seconds):
-        found = self.consumer.poll(timeout_ms=int(1000 * seconds))
+        try:
+            found = self.consumer.poll(timeout_ms=int(1000 * seconds))
+        except KafkaConnectionError:
+            return []  # its heartbeat found the broker restarting
         return [(each.partition, each.offset, each.timestamp) for records in found.values() for each in records]
 
     def commit(self, positions, metadata=""):

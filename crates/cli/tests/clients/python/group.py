@@ -1,6 +1,7 @@
 """The phases of consumer groups, written once against the few calls of `GroupConsumer`.
 
-Beside the options of `driver.py`: `--topic T --group G [--protocol classic|consumer] [--instance ID] [--commit HOW]`.
+Beside the options of `driver.py`: `--topic T --group G [--protocol classic|consumer] [--instance ID] [--session-ms N]
+[--commit sync|async]`.
 
     member            joins and prints what it is given, consumes and commits, until its stdin ends; then it leaves
     feed              writes to all partitions, round by round, until its stdin ends
@@ -36,6 +37,8 @@ class Settings(NamedTuple):
     group: str
     protocol: str = "classic"
     instance: Optional[str] = None
+    # Only the classic protocol leaves it to the client.
+    session_ms: int = 10000
     auto_commit: bool = False
     # None leaves the client's default.
     auto_commit_interval_ms: Optional[int] = None
@@ -80,6 +83,7 @@ def add_arguments(parser):
     parser.add_argument("--group", default="")
     parser.add_argument("--protocol", default="classic")
     parser.add_argument("--instance")
+    parser.add_argument("--session-ms", type=int, default=10000)
     parser.add_argument("--commit", default="sync", choices=["sync", "async"])
 
 
@@ -105,7 +109,7 @@ class Member:
     def __init__(self, client, args):
         self.positions = {}
         self.is_async = args.commit == "async"
-        settings = Settings(args.topic, args.group, args.protocol, args.instance)
+        settings = Settings(args.topic, args.group, args.protocol, args.instance, args.session_ms)
         self.consumer = client.group_consumer(settings, self.assigned, self.revoked)
 
     def assigned(self, partitions):

@@ -54,7 +54,7 @@ final class Membership implements ConsumerRebalanceListener {
         properties.put("auto.offset.reset", "earliest");
         properties.put("fetch.max.wait.ms", "100");
         if (protocol.equals("classic")) {
-            properties.put("session.timeout.ms", "6000");
+            properties.put("session.timeout.ms", arguments.option("--session-ms", "10000"));
             properties.put("heartbeat.interval.ms", "500");
         }
         return properties;
