@@ -15,7 +15,10 @@ use std::time::{Duration, Instant};
 use common::{Client, TestBroker, batch};
 use highwater_testkit::heap::{MeasuringAllocator, bytes_in_use, bytes_in_use_max, reset_peak};
 use highwater_types::ErrorCode;
-use highwater_wire::messages::{ApiVersionsRequest, ApiVersionsResponse};
+use highwater_wire::messages::join_group_request::JoinGroupRequestProtocol;
+use highwater_wire::messages::{
+    ApiVersionsRequest, ApiVersionsResponse, FindCoordinatorRequest, JoinGroupRequest, JoinGroupResponse,
+};
 
 static PANICS: AtomicU64 = AtomicU64::new(0);
 
@@ -119,6 +122,8 @@ fn others_notice_nothing_and_memory_stays_bounded() {
         // Garbage that happens to be a request for a topic makes a small one.
         ("num.partitions", "1"),
         ("auto.create.topics.enable", "false"),
+        ("offsets.topic.num.partitions", "1"),
+        ("group.initial.rebalance.delay.ms", "0"),
     ]);
     let mut witness = Witness::new(&broker);
     witness.look("nothing yet");
@@ -175,6 +180,52 @@ fn others_notice_nothing_and_memory_stays_bounded() {
     assert!(held < budget + LOOPS * loop_max, "{} MiB held of {} MiB sent", held >> 20, sent >> 20);
     drop(endless);
     witness.look("the end of requests that never end");
+
+    swelling_subscriptions(&broker);
+    witness.look("subscriptions that swell");
+}
+
+/// Members that subscribe to millions of topics without a name: each takes two bytes as it was sent, and many times that
+/// when it has been looked at.
+fn swelling_subscriptions(broker: &TestBroker) {
+    let mut client = broker.client();
+    let size: i32 = 8 << 20;
+    let mut metadata = 0_i16.to_be_bytes().to_vec();
+    metadata.extend_from_slice(&(size / 2).to_be_bytes());
+    metadata.resize(usize::try_from(size).unwrap() + 10, 0);
+    let deadline = Instant::now() + Duration::from_secs(30);
+    // The first joins make the offsets topic, and let it load.
+    let mut join = |group: &str| loop {
+        client.call(0, &FindCoordinatorRequest { key: group.into(), ..FindCoordinatorRequest::default() });
+        let protocol = JoinGroupRequestProtocol {
+            name: "range".into(),
+            metadata: metadata.as_slice().into(),
+            ..Default::default()
+        };
+        let request = JoinGroupRequest {
+            group_id: group.into(),
+            session_timeout_ms: 60_000,
+            rebalance_timeout_ms: 60_000,
+            protocol_type: "consumer".into(),
+            protocols: vec![protocol].into(),
+            ..JoinGroupRequest::default()
+        };
+        let answer = client.call(1, &request);
+        match answer.body::<JoinGroupResponse<'_>>().error_code {
+            0 => return,
+            14..=16 => assert!(Instant::now() < deadline, "no coordinator"),
+            error => panic!("error code {error}"),
+        }
+    };
+    join("first");
+    let before = bytes_in_use();
+    reset_peak();
+    let joins = 4;
+    (0..joins).for_each(|index| join(&format!("g{index}")));
+    let held = bytes_in_use_max().saturating_sub(before);
+    // What a member says is kept as it is; one request and its answer are on their way, here and there.
+    let one = usize::try_from(size).unwrap();
+    assert!(held < (joins + 8) * one, "{} MiB held for {joins} members", held >> 20);
 }
 
 /// Event loops of the broker under test, or fewer.
