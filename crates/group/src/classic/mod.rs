@@ -222,7 +222,7 @@ impl ClassicGroup {
 
     /// Wants to be told what became of the records of the step.
     fn remind(&self, turn: &mut Turn<'_>, change: Change) {
-        turn.step.effect = Some(crate::shard::Effect(ClassicEffect { group: Arc::clone(&self.id), change }));
+        turn.step.effect.get_or_insert_default().classic = Some(ClassicEffect { group: Arc::clone(&self.id), change });
     }
 
     fn move_to(&mut self, turn: &Turn<'_>, state: GroupState) {

@@ -65,12 +65,6 @@ impl ConsumerGroup {
             return false;
         }
         self.delete(&mut turn.step.records);
-        for id in self.members.keys() {
-            turn.timers.cancel(&self.session_timer(id));
-            turn.timers.cancel(&self.rebalance_timer(id));
-            turn.timers.cancel(&self.sync_timer(id));
-        }
-        turn.timers.cancel(&self.assign_timer());
         let protocol = self.common_protocol(&leaving.iter().cloned().collect());
         let mut members = Vec::with_capacity(count);
         for (id, member) in staying() {

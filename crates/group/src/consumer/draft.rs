@@ -81,9 +81,7 @@ impl<'g> Draft<'g> {
             self.inherited = Some((Arc::clone(id), Arc::clone(heir)));
         }
         self.removed.insert(Arc::clone(id));
-        turn.timers.cancel(&self.group.session_timer(id));
-        turn.timers.cancel(&self.group.rebalance_timer(id));
-        turn.timers.cancel(&self.group.sync_timer(id));
+        // Its timers run on, and find nobody: if this cannot be stored, they still have somebody to look after.
     }
 
     /// Everybody who is there when the step is done.

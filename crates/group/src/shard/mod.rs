@@ -55,8 +55,13 @@ pub enum Event {
 }
 
 /// What a [`GroupShard`] wants to be reminded of once its records are appended, or could not be.
-#[derive(Debug)]
-pub struct Effect(pub(crate) ClassicEffect);
+#[derive(Debug, Default)]
+pub struct Effect {
+    /// What a classic group has changed in its soft state.
+    pub(crate) classic: Option<ClassicEffect>,
+    /// The timer that the records are due to: what it was set for is still to be done if they cannot be appended.
+    pub(crate) timer: Option<Timer>,
+}
 
 /// A record of the offsets topic contradicts those before it.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -102,6 +107,9 @@ impl Shard for GroupShard {
     fn handle_timeout(&mut self, now: Now, step: &mut GroupStep) {
         if let Some(timer) = self.timers.pop_due(now.ticks) {
             self.timed_out(now, &timer, step);
+            if !step.records.is_empty() {
+                step.effect.get_or_insert_default().timer = Some(timer);
+            }
         }
     }
 
@@ -117,14 +125,21 @@ impl Shard for GroupShard {
         self.start(now, step);
     }
 
-    fn appended(&mut self, now: Now, Effect(effect): Effect) {
-        if let Some(Group::Classic(group)) = self.groups.get_mut(effect.group()) {
+    fn appended(&mut self, now: Now, effect: Effect) {
+        if let Some(effect) = effect.classic
+            && let Some(Group::Classic(group)) = self.groups.get_mut(effect.group())
+        {
             group.appended(now, effect);
         }
     }
 
-    fn append_failed(&mut self, now: Now, Effect(effect): Effect, _error: ErrorCode, step: &mut GroupStep) {
-        self.classic_append_failed(now, &effect, step);
+    fn append_failed(&mut self, now: Now, effect: Effect, _error: ErrorCode, step: &mut GroupStep) {
+        if let Some(effect) = effect.classic {
+            self.classic_append_failed(now, &effect, step);
+        }
+        if let Some(timer) = effect.timer {
+            self.timers.set(timer, now.ticks.plus_ms(RETRY_MS));
+        }
     }
 
     fn resign(&mut self, error: ErrorCode) -> Vec<Reply<Response>> {
@@ -152,3 +167,6 @@ impl std::fmt::Debug for GroupShard {
         f.debug_struct("GroupShard").field("groups", &self.groups.len()).finish_non_exhaustive()
     }
 }
+
+/// When something is tried again that was due and could not be stored.
+const RETRY_MS: u64 = 500;

@@ -1,6 +1,6 @@
 //! What must be true, judged from outside the coordinator.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use highwater_group::{GroupRecord, Response};
@@ -22,6 +22,8 @@ pub(super) struct Book {
     acknowledged: BTreeMap<Key, u64>,
     /// By group: the highest generation that is stored, and the highest epoch.
     generations: BTreeMap<Arc<str>, i32>,
+    /// By group: the members that the log has.
+    members: BTreeMap<Arc<str>, BTreeSet<Arc<str>>>,
     /// By group and member: the epoch that it was told last.
     epochs: BTreeMap<(Arc<str>, String), i32>,
 }
@@ -29,20 +31,20 @@ pub(super) struct Book {
 impl Book {
     /// Records were appended for `ask`.
     pub(super) fn appended(&mut self, ask: Option<&Ask>, entries: &[Entry]) {
+        // A group that is empty may be replaced by one of the other kind, which counts from the start.
         for (_, record) in entries {
+            if let Some((group, None)) = generation_of(record)
+                && self.members.get(group).is_none_or(BTreeSet::is_empty)
+            {
+                self.forget_group(group);
+            }
+        }
+        for (_, record) in entries {
+            self.count(record);
             if let Some((group, Some(generation))) = generation_of(record) {
                 let known = self.generations.entry(Arc::clone(group)).or_insert(i32::MIN);
                 assert!(*known <= generation, "{group} went from {known} to {generation}");
                 *known = generation;
-            }
-        }
-        // A group that is gone counts from the start when it is made again; one that is converted goes on.
-        for (_, record) in entries {
-            let Some((group, None)) = generation_of(record) else { continue };
-            let goes_on = |(_, other): &Entry| matches!(generation_of(other), Some((same, Some(_))) if same == group);
-            if !entries.iter().any(goes_on) {
-                self.generations.remove(group);
-                self.epochs.retain(|(of, _), _| of != group);
             }
         }
         let Some(Ask::Commit { group, member, commits, epoch, .. }) = ask else { return };
@@ -68,12 +70,40 @@ impl Book {
     /// What was not committed may be lost: what nobody was told of counts no more.
     pub(super) fn crashed(&mut self, log: &[Entry]) {
         self.generations.clear();
+        self.members.clear();
         for (_, record) in log {
+            self.count(record);
             match generation_of(record) {
                 Some((group, Some(generation))) => self.generations.insert(Arc::clone(group), generation),
                 Some((group, None)) => self.generations.remove(group),
                 None => None,
             };
+        }
+    }
+
+    fn forget_group(&mut self, group: &Arc<str>) {
+        self.generations.remove(group);
+        self.epochs.retain(|(of, _), _| of != group);
+    }
+
+    /// Keeps count of members.
+    fn count(&mut self, record: &GroupRecord) {
+        match record {
+            GroupRecord::Classic { group, value } => {
+                let members = value.iter().flat_map(|value| value.members.iter().map(|member| Arc::clone(&member.id)));
+                // A tombstone of a converted group comes with the members of the other kind.
+                if value.is_some() {
+                    self.members.insert(Arc::clone(group), members.collect());
+                }
+            }
+            GroupRecord::ConsumerMember { group, member, value } => {
+                let members = self.members.entry(Arc::clone(group)).or_default();
+                match value {
+                    Some(_) => members.insert(Arc::clone(member)),
+                    None => members.remove(member),
+                };
+            }
+            _ => {}
         }
     }
 

@@ -19,6 +19,8 @@ pub(super) struct ClassicMember {
     pub(super) topics: Vec<Arc<str>>,
     pub(super) generation: i32,
     pub(super) phase: Phase,
+    /// As the leader: the partitions of each topic when it last assigned them.
+    assigned_for: Option<Vec<(Arc<str>, u32)>>,
 }
 
 #[derive(Debug)]
@@ -32,11 +34,22 @@ pub(super) enum Phase {
 
 impl ClassicMember {
     pub(super) fn new(instance: Option<String>, topics: Vec<Arc<str>>) -> Self {
-        Self { id: String::new(), instance, topics, generation: -1, phase: Phase::Joining }
+        Self { id: String::new(), instance, topics, generation: -1, phase: Phase::Joining, assigned_for: None }
     }
 
     pub(super) fn is_stable(&self) -> bool {
         matches!(self.phase, Phase::Stable)
+    }
+
+    /// A leader sees to it that new partitions are assigned. Whether it has to join again for that.
+    pub(super) fn sees_other_topics(&mut self, topics: &SimTopics) -> bool {
+        let is_stable = self.is_stable();
+        let Some(known) = self.assigned_for.as_ref().filter(|_| is_stable) else { return false };
+        if *known == counts(topics) {
+            return false;
+        }
+        self.phase = Phase::Joining;
+        true
     }
 
     /// Wants other topics from now on.
@@ -87,7 +100,10 @@ impl ClassicMember {
         }
         self.id = joined.member.to_string();
         self.generation = joined.generation;
-        let leads = *joined.leader == *joined.member && !joined.skip_assignment;
+        let leads = *joined.leader == *joined.member;
+        // Whoever need not assign cannot know what the assignment was made for, and looks into it at once.
+        self.assigned_for = leads.then(|| if joined.skip_assignment { Vec::new() } else { counts(topics) });
+        let leads = leads && !joined.skip_assignment;
         let assignments = if leads { assign(joined, topics) } else { Vec::new() };
         self.phase = Phase::Syncing(assignments);
         (None, Next::Wait(0))
@@ -130,6 +146,10 @@ impl ClassicMember {
         // Eager: everything is given up before it joins again.
         (Some(Held::new()), Next::Wait(0))
     }
+}
+
+fn counts(topics: &SimTopics) -> Vec<(Arc<str>, u32)> {
+    topics.names().map(|name| (Arc::clone(name), topics.count(name))).collect()
 }
 
 /// What the leader gives to each member: ranges of each topic, over those who subscribe to it.

@@ -262,6 +262,11 @@ impl World<'_, '_> {
                 consumer.says_all = true;
             }
         }
+        if let Protocol::Classic(classic) = &mut member.protocol
+            && classic.sees_other_topics(&self.topics)
+        {
+            member.hold(&Held::new(), &mut self.counters);
+        }
         let commits = self.random.chance(40);
         let fetches = self.random.chance(10);
         let member = &mut self.members[index];
