@@ -91,10 +91,8 @@ impl Book {
         match record {
             GroupRecord::Classic { group, value } => {
                 let members = value.iter().flat_map(|value| value.members.iter().map(|member| Arc::clone(&member.id)));
-                // A tombstone of a converted group comes with the members of the other kind.
-                if value.is_some() {
-                    self.members.insert(Arc::clone(group), members.collect());
-                }
+                // When a group is converted its members come again, behind the tombstone, as those of the other kind.
+                self.members.insert(Arc::clone(group), members.collect());
             }
             GroupRecord::ConsumerMember { group, member, value } => {
                 let members = self.members.entry(Arc::clone(group)).or_default();

@@ -21,6 +21,8 @@ pub(super) struct ClassicMember {
     pub(super) phase: Phase,
     /// As the leader: the partitions of each topic when it last assigned them.
     assigned_for: Option<Vec<(Arc<str>, u32)>>,
+    /// It wants other topics than it has joined for, and joins again once it is stable.
+    has_resubscribed: bool,
 }
 
 #[derive(Debug)]
@@ -34,16 +36,28 @@ pub(super) enum Phase {
 
 impl ClassicMember {
     pub(super) fn new(instance: Option<String>, topics: Vec<Arc<str>>) -> Self {
-        Self { id: String::new(), instance, topics, generation: -1, phase: Phase::Joining, assigned_for: None }
+        Self {
+            id: String::new(),
+            instance,
+            topics,
+            generation: -1,
+            phase: Phase::Joining,
+            assigned_for: None,
+            has_resubscribed: false,
+        }
     }
 
     pub(super) fn is_stable(&self) -> bool {
         matches!(self.phase, Phase::Stable)
     }
 
-    /// A leader sees to it that new partitions are assigned. Whether it has to join again for that.
-    pub(super) fn sees_other_topics(&mut self, topics: &SimTopics) -> bool {
+    /// Whether it has to join again because it wants other topics, or, as the leader, because there are others.
+    pub(super) fn rejoins(&mut self, topics: &SimTopics) -> bool {
         let is_stable = self.is_stable();
+        if is_stable && std::mem::take(&mut self.has_resubscribed) {
+            self.phase = Phase::Joining;
+            return true;
+        }
         let Some(known) = self.assigned_for.as_ref().filter(|_| is_stable) else { return false };
         if *known == counts(topics) {
             return false;
@@ -56,7 +70,7 @@ impl ClassicMember {
     pub(super) fn resubscribe(&mut self, topics: Vec<Arc<str>>) {
         if self.topics != topics {
             self.topics = topics;
-            self.phase = Phase::Joining;
+            self.has_resubscribed = true;
         }
     }
 

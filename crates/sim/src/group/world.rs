@@ -263,7 +263,7 @@ impl World<'_, '_> {
             }
         }
         if let Protocol::Classic(classic) = &mut member.protocol
-            && classic.sees_other_topics(&self.topics)
+            && classic.rejoins(&self.topics)
         {
             member.hold(&Held::new(), &mut self.counters);
         }
