@@ -144,3 +144,18 @@ fn times_read(members: &Members) -> BTreeMap<(usize, u64), usize> {
 const GROUP: &str = "kcat";
 /// Records that each partition gets at a time.
 const ROUND: u64 = 20;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_lines_of_kcat_are_read() {
+        let line = "% Group kcat rebalanced (memberid rdkafka-13ab): assigned: shared [0], shared [11]";
+        assert_eq!(parse(line), Some(json!({"event": "assigned", "at": 0, "partitions": [0, 11]})));
+        let line = "% Group kcat rebalanced (memberid rdkafka-13ab): revoked: shared [3]";
+        assert_eq!(parse(line), Some(json!({"event": "revoked", "at": 0, "partitions": [3]})));
+        assert_eq!(parse("7 41"), Some(json!({"event": "consumed", "at": 0, "records": [[7, 41]]})));
+        assert_eq!(parse("% Reached end of topic shared [0] at offset 50"), None);
+    }
+}
