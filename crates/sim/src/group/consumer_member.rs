@@ -43,13 +43,14 @@ impl ConsumerMember {
 
     /// Its next heartbeat.
     pub(super) fn next(
-        &self,
+        &mut self,
         group: &Arc<str>,
         held: impl Iterator<Item = (Arc<str>, u32)>,
         topics: &SimTopics,
     ) -> Ask {
         let joins = self.epoch == 0;
-        let says_all = joins || self.says_all;
+        // What gets lost is said again, as the world sees to.
+        let says_all = std::mem::take(&mut self.says_all) || joins;
         let mut owned: BTreeMap<TopicId, Vec<i32>> = BTreeMap::new();
         for (topic, partition) in held.filter(|_| !joins) {
             if let Some(id) = topics.id_of(&topic) {
@@ -101,7 +102,6 @@ impl ConsumerMember {
                 return (Some(Held::new()), Next::Wait(RETRY_MS * 5));
             }
         }
-        self.says_all = false;
         self.epoch = answer.member_epoch;
         let held = answer.assignment.map(|assignment| {
             let named = assignment.into_iter().filter_map(|(topic, partitions)| {

@@ -276,7 +276,7 @@ impl World<'_, '_> {
             Ask::Fetch { group: Arc::clone(&member.group) }
         } else {
             let new_member = Uuid::from_bytes(u128::from(self.random.bits()).to_be_bytes());
-            match &member.protocol {
+            match &mut member.protocol {
                 Protocol::Classic(classic) => classic.next(&member.group, new_member),
                 Protocol::Consumer(consumer) => consumer.next(&member.group, member.held.keys().cloned(), &self.topics),
             }
