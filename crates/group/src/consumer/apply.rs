@@ -58,6 +58,13 @@ impl ConsumerGroup {
             }
             return;
         };
+        // It may have come back with another name.
+        let old = self.members.get(&id).and_then(|member| member.value.instance_id.as_ref());
+        if let Some(old) = old.filter(|old| Some(*old) != value.instance_id.as_ref())
+            && self.statics.get(old) == Some(&id)
+        {
+            self.statics.remove(old);
+        }
         if let Some(instance) = &value.instance_id {
             self.statics.insert(Arc::clone(instance), Arc::clone(&id));
         }
