@@ -33,6 +33,9 @@ impl ConsumerGroup {
         for member in classic.members {
             let session_ms = u64::try_from(member.value.session_timeout_ms).unwrap_or(0);
             turn.timers.set(group.session_timer(&member.value.id), turn.now.ticks.plus_ms(session_ms));
+            // What is left of an earlier life as a consumer group.
+            turn.timers.cancel(&group.rebalance_timer(&member.value.id));
+            turn.timers.cancel(&group.sync_timer(&member.value.id));
             take_over(id, epoch, member, turn.topics, &mut records);
         }
         records.push(GroupRecord::ConsumerTarget {
