@@ -5,11 +5,12 @@ use std::sync::Arc;
 
 use highwater_group::{
     ClassicProtocol, Client, ConsumerHeartbeat, GroupState, GroupType, Heartbeat, JoinGroup, LeaveGroup, LeavingMember,
-    OffsetCommit, OffsetDelete, OffsetToCommit, Request, Subscription, SyncGroup,
+    OffsetCommit, OffsetDelete, OffsetFetch, OffsetToCommit, Request, Subscription, SyncGroup,
 };
-use highwater_types::{Offset, PartitionIndex};
+use highwater_types::{Offset, PartitionIndex, TopicId};
 
 use crate::names::{full, random};
+use crate::topics::id;
 use crate::world::World;
 
 pub(crate) fn run(world: &mut World, line: &str) -> String {
@@ -43,7 +44,7 @@ pub(crate) fn run(world: &mut World, line: &str) -> String {
                 rebalance_timeout_ms: number("rebalance", 60_000),
                 protocol_type: unquote(option("type").unwrap_or("consumer")),
                 protocols: option("protocols").unwrap_or("range:t").split_terminator(',').map(protocol).collect(),
-                requires_known_member_id: 4 <= version,
+                requires_known_member_id: 4 <= version && option("instance").is_none(),
                 supports_skipping_assignment: 9 <= version,
                 reason: None,
                 new_member: random(token),
@@ -76,27 +77,19 @@ pub(crate) fn run(world: &mut World, line: &str) -> String {
         ["leave", group, members @ ..] => leave(world, unquote(group), members),
         ["commit", group, generation, member] => {
             let member = if *member == "-" { String::new() } else { full(member) };
-            commit(world, group, generation.parse().unwrap(), &member, option("instance"))
+            let knows_epochs = option("version") == Some("9");
+            let partition = number("partition", 0).unsigned_abs();
+            commit(world, group, generation.parse().unwrap(), &member, (option("instance"), knows_epochs, partition))
         }
-        ["consumer", group, client, member, epoch] => {
-            let is_new = *epoch == "0";
-            let heartbeat = ConsumerHeartbeat {
-                group,
-                member,
-                member_epoch: epoch.parse().unwrap(),
-                instance_id: option("instance"),
-                rack_id: None,
-                client: Client { id: client, host: "/h" },
-                rebalance_timeout_ms: if is_new { 60_000 } else { -1 },
-                topic_names: is_new.then(|| vec![Cow::Borrowed("t")]),
-                topic_regex: None,
-                server_assignor: None,
-                owned: is_new.then(Vec::new),
-                may_choose_member_id: false,
-                new_member: random(world.next_token()),
-            };
-            world.request(Request::ConsumerHeartbeat(heartbeat))
-        }
+        ["consumer", group, client, member, epoch] => consumer(world, [group, client, member, epoch], &named),
+        ["fetch", group, member, epoch] => world.request(Request::OffsetFetch(OffsetFetch {
+            group,
+            member: Some(member),
+            member_epoch: epoch.parse().unwrap(),
+            topics: None,
+            require_stable: false,
+        })),
+        ["topics"] => world.set_topics(&named),
         ["delete-offset", group, topic] => {
             let topics = vec![(*topic, vec![PartitionIndex::new(0)])];
             world.request(Request::OffsetDelete(OffsetDelete { group, topics }))
@@ -125,6 +118,8 @@ fn configure(world: &mut World, named: &[(&str, &str)]) -> String {
         for (name, value) in named {
             match *name {
                 "initial-delay" => config.initial_rebalance_delay_ms = value.parse().unwrap(),
+                "consumer-size" => config.consumer_size_max = value.parse().unwrap(),
+                "interval" => config.consumer_assignment_interval_ms = value.parse().unwrap(),
                 "size" => config.classic_size_max = value.parse().unwrap(),
                 _ => panic!("unknown setting {name}"),
             }
@@ -153,11 +148,62 @@ fn leave(world: &mut World, group: &str, words: &[&str]) -> String {
     world.request(Request::Leave(LeaveGroup { group, members: leaving.collect() }))
 }
 
-fn commit(world: &mut World, group: &str, generation: i32, member: &str, instance_id: Option<&str>) -> String {
+/// What a member of the consumer protocol says: all of it when it joins, otherwise what is given.
+fn consumer(world: &mut World, plain: [&str; 4], named: &[(&str, &str)]) -> String {
+    let [group, client, member, epoch] = plain;
+    let option = |name: &str| named.iter().find(|(key, _)| *key == name).map(|(_, value)| *value);
+    let is_new = epoch == "0";
+    let (topics, owned) = (option("topics"), option("owned"));
+    let token = world.next_token();
+    let list = |words: &'_ str| words.split_terminator(',').map(|word| Cow::Owned(word.to_owned())).collect();
+    let topic_names = match topics {
+        Some("null") => None,
+        Some(names) => Some(list(names)),
+        None if is_new && option("regex").is_none() => Some(list("t")),
+        None => None,
+    };
+    let owned = match owned {
+        Some("null") => None,
+        Some(owned) => Some(owned.split_terminator('+').map(owned_topic).collect()),
+        None => is_new.then(Vec::new),
+    };
+    let timeout_ms = option("timeout").map(|ms| ms.parse().unwrap());
+    let member = full(unquote(member));
+    world.request(Request::ConsumerHeartbeat(ConsumerHeartbeat {
+        group: unquote(group),
+        member: &member,
+        member_epoch: epoch.parse().unwrap(),
+        instance_id: option("instance").map(unquote),
+        rack_id: option("rack").map(unquote),
+        client: Client { id: client, host: "/h" },
+        rebalance_timeout_ms: timeout_ms.unwrap_or(if is_new { 60_000 } else { -1 }),
+        topic_names,
+        topic_regex: option("regex").map(unquote),
+        server_assignor: option("assignor"),
+        owned,
+        may_choose_member_id: option("version") == Some("0"),
+        new_member: random(token),
+    }))
+}
+
+/// `t:0,1` is what a member owns of the topic with this letter for an id.
+fn owned_topic(word: &str) -> (TopicId, Vec<i32>) {
+    let (letter, partitions) = word.split_once(':').unwrap();
+    (id(letter.chars().next().unwrap()), partitions.split(',').map(|index| index.parse().unwrap()).collect())
+}
+
+/// Commits for a partition of t, whose id is known.
+fn commit(
+    world: &mut World,
+    group: &str,
+    generation: i32,
+    member: &str,
+    (instance_id, knows_member_epochs, partition): (Option<&str>, bool, u32),
+) -> String {
     let offset = OffsetToCommit {
         topic: Arc::from("t"),
-        topic_id: None,
-        partition: PartitionIndex::new(0),
+        topic_id: Some(id('t')),
+        partition: PartitionIndex::new(partition),
         offset: Offset::new(7),
         leader_epoch: None,
         metadata: Cow::Borrowed(""),
@@ -169,7 +215,7 @@ fn commit(world: &mut World, group: &str, generation: i32, member: &str, instanc
         generation_or_epoch: generation,
         retention_ms: None,
         offsets: vec![offset],
-        knows_member_epochs: false,
+        knows_member_epochs,
     }))
 }
 

@@ -6,6 +6,7 @@ mod clients;
 mod commands;
 mod names;
 mod show;
+mod topics;
 mod world;
 
 use highwater_testkit::{Runner, run_file};
@@ -33,4 +34,9 @@ fn conversions() {
 #[test]
 fn administrators() {
     run_file("testdata/admin.txt", runner);
+}
+
+#[test]
+fn consumer_groups() {
+    run_file("testdata/consumer.txt", runner);
 }

@@ -1,12 +1,14 @@
 //! Records and answers as scripts print them.
 
 use highwater_group::{
-    ClassicGroupValue, GroupDescription, GroupListing, GroupRecord, JoinGroupResponse, LeaveGroupResponse,
+    AssignedPartitions, ClassicGroupValue, ConsumerCurrentValue, ConsumerGroupDescription, ConsumerMemberState,
+    DescribedTopic, GroupDescription, GroupListing, GroupRecord, JoinGroupResponse, LeaveGroupResponse,
     MemberAssignment, Response, SyncGroupResponse,
 };
-use highwater_types::ErrorCode;
+use highwater_types::{ErrorCode, PartitionIndex, TopicId};
 
 use crate::names::short;
+use crate::topics::letter;
 
 fn text(bytes: &[u8]) -> String {
     String::from_utf8(bytes.to_vec()).unwrap()
@@ -25,8 +27,11 @@ pub(crate) fn record(record: &GroupRecord) -> String {
             None => format!("{group}: consumer gone"),
         },
         GroupRecord::ConsumerMember { group, member, value } => match value {
-            Some(value) if value.classic.is_some() => format!("{group}: classic member {}", short(member)),
-            Some(_) => format!("{group}: member {}", short(member)),
+            Some(value) => {
+                let kind = if value.classic.is_some() { "classic member" } else { "member" };
+                let instance = value.instance_id.as_ref().map_or(String::new(), |id| format!("/{id}"));
+                format!("{group}: {kind} {}{instance}", short(member))
+            }
             None => format!("{group}: member {} gone", short(member)),
         },
         GroupRecord::ConsumerTarget { group, value } => match value {
@@ -34,15 +39,65 @@ pub(crate) fn record(record: &GroupRecord) -> String {
             None => format!("{group}: target gone"),
         },
         GroupRecord::ConsumerMemberTarget { group, member, value } => match value {
-            Some(_) => format!("{group}: target of {}", short(member)),
+            Some(target) => format!("{group}: target of {}:{}", short(member), partitions(target.iter())),
             None => format!("{group}: target of {} gone", short(member)),
         },
         GroupRecord::ConsumerCurrent { group, member, value } => match value {
-            Some(value) => format!("{group}: {} in epoch {}", short(member), value.epoch),
+            Some(value) => format!("{group}: {} {}", short(member), current(value)),
             None => format!("{group}: {} in no epoch", short(member)),
         },
-        other => format!("{other:?}"),
+        GroupRecord::ConsumerRegex { group, regex, value } => match value {
+            Some(value) => format!("{group}: {regex} matches {}", value.topics.join(",")),
+            None => format!("{group}: {regex} gone"),
+        },
+        other @ GroupRecord::ConsumerTopics { .. } => format!("{other:?}"),
     }
+}
+
+/// What of a record compaction goes by.
+pub(crate) fn key(record: &GroupRecord) -> (u8, String, String) {
+    let (kind, group, name) = match record {
+        GroupRecord::Offset { group, topic, partition, .. } => (1, group, format!("{topic}-{partition}")),
+        GroupRecord::Classic { group, .. } => (2, group, String::new()),
+        GroupRecord::Consumer { group, .. } => (3, group, String::new()),
+        GroupRecord::ConsumerTopics { group, .. } => (4, group, String::new()),
+        GroupRecord::ConsumerMember { group, member, .. } => (5, group, member.to_string()),
+        GroupRecord::ConsumerTarget { group, .. } => (6, group, String::new()),
+        GroupRecord::ConsumerMemberTarget { group, member, .. } => (7, group, member.to_string()),
+        GroupRecord::ConsumerCurrent { group, member, .. } => (8, group, member.to_string()),
+        GroupRecord::ConsumerRegex { group, regex, .. } => (16, group, regex.to_string()),
+    };
+    (kind, group.to_string(), name)
+}
+
+/// Partitions as ` t:0,1 u:0`.
+fn partitions(all: impl Iterator<Item = (TopicId, PartitionIndex)>) -> String {
+    let (mut shown, mut last) = (String::new(), None);
+    for (topic, partition) in all {
+        let lead = if last == Some(topic) { ",".to_owned() } else { format!(" {}:", letter(topic)) };
+        shown += &format!("{lead}{partition}");
+        last = Some(topic);
+    }
+    if shown.is_empty() { " -".to_owned() } else { shown }
+}
+
+fn current(value: &ConsumerCurrentValue) -> String {
+    let state = match value.state {
+        ConsumerMemberState::Stable => "stable",
+        ConsumerMemberState::UnrevokedPartitions => "revokes",
+        ConsumerMemberState::UnreleasedPartitions => "waits",
+        ConsumerMemberState::Unknown => "unknown",
+    };
+    let each = |all: &AssignedPartitions| {
+        let all = all.iter().flat_map(|(topic, all)| all.keys().map(|partition| (*topic, *partition)));
+        partitions(all.collect::<Vec<_>>().into_iter())
+    };
+    let revokes = match value.state {
+        ConsumerMemberState::UnrevokedPartitions => format!(" not{}", each(&value.pending_revocation)),
+        _ => String::new(),
+    };
+    let (from, to) = (value.previous_epoch, value.epoch);
+    format!("in epoch {to} after {from} {state}{}{revokes}", each(&value.assigned))
 }
 
 fn classic(value: &ClassicGroupValue) -> String {
@@ -65,10 +120,19 @@ pub(crate) fn response(response: &Response) -> String {
         Response::Leave(leave) => left(leave),
         Response::OffsetCommit(codes) => codes.iter().map(|code| code.name()).collect::<Vec<_>>().join(" "),
         Response::ConsumerHeartbeat(heartbeat) => match heartbeat.error {
-            ErrorCode::None => format!("epoch {}", heartbeat.member_epoch),
+            ErrorCode::None => {
+                let of = |all: &Vec<(TopicId, Vec<PartitionIndex>)>| {
+                    let each = all.iter().flat_map(|(topic, all)| all.iter().map(|partition| (*topic, *partition)));
+                    format!(" has{}", partitions(each))
+                };
+                let id = heartbeat.member.as_deref().map_or("-".to_owned(), short);
+                let has = heartbeat.assignment.as_ref().map_or(String::new(), of);
+                format!("{id} epoch {}{has}", heartbeat.member_epoch)
+            }
             error => error.name().to_owned(),
         },
         Response::DeleteGroup(code) => code.name().to_owned(),
+        Response::ConsumerDescribe(Ok(group)) => described_consumer(group),
         Response::Describe(Ok(group)) => described(group),
         Response::Describe(Err(code)) | Response::ConsumerDescribe(Err(code)) | Response::List(Err(code)) => {
             code.name().to_owned()
@@ -97,7 +161,10 @@ fn synced(sync: &SyncGroupResponse) -> String {
     if sync.error != ErrorCode::None {
         return sync.error.name().to_owned();
     }
-    let MemberAssignment::Opaque(assignment) = &sync.assignment else { return format!("{sync:?}") };
+    let assignment = match &sync.assignment {
+        MemberAssignment::Opaque(assignment) => assignment,
+        MemberAssignment::Partitions { partitions, .. } => return format!("got {partitions:?}"),
+    };
     let (kind, protocol) = (sync.protocol_type.as_deref().unwrap(), sync.protocol_name.as_deref().unwrap_or("-"));
     format!("{kind} {protocol} got {:?}", text(assignment))
 }
@@ -125,4 +192,19 @@ pub(crate) fn described(group: &GroupDescription) -> String {
 
 fn listed(group: &GroupListing) -> String {
     format!("{} {:?} {:?} {:?}", group.group, group.protocol_type, group.state, group.kind)
+}
+
+fn described_consumer(group: &ConsumerGroupDescription) -> String {
+    let shown = |all: &[DescribedTopic]| {
+        partitions(all.iter().flat_map(|topic| topic.partitions.iter().map(|partition| (topic.id, *partition))))
+    };
+    let members = group.members.iter().map(|member| {
+        let instance = member.instance_id.as_ref().map_or(String::new(), |id| format!("/{id}"));
+        let (has, wants) = (shown(&member.assignment), shown(&member.target));
+        let subscribed = member.topic_regex.iter().chain(&member.topic_names).map(|name| &**name).collect::<Vec<_>>();
+        let (id, epoch, subscribed) = (short(&member.id), member.epoch, subscribed.join(","));
+        format!("; {id}{instance} of {subscribed} epoch {epoch} has{has} wants{wants}")
+    });
+    let members: String = members.collect();
+    format!("{:?} {} epoch {} target {}{members}", group.state, group.assignor, group.epoch, group.assignment_epoch)
 }

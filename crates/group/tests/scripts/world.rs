@@ -6,33 +6,13 @@ use std::sync::Arc;
 
 use highwater_coordinator::{Coordinator, CoordinatorConfig, Entry, Now, Output, Reply, Ticks, Token};
 use highwater_group::{
-    Event, GroupConfig, GroupDescription, GroupRecord, GroupShard, GroupState, Heartbeat, Request, Response, Topics,
+    ConsumerGroupDescription, Event, GroupConfig, GroupDescription, GroupRecord, GroupShard, GroupState, Heartbeat,
+    Request, Response, Topics as _,
 };
-use highwater_types::{ErrorCode, LeaderEpoch, Offset, PartitionIndex, TimestampMs, TopicId};
+use highwater_types::{ErrorCode, LeaderEpoch, Offset, TimestampMs};
 
 use crate::show;
-
-struct NoTopics;
-
-impl Topics for NoTopics {
-    fn version(&self) -> i64 {
-        0
-    }
-
-    fn by_name(&self, _: &str) -> Option<(TopicId, u32)> {
-        None
-    }
-
-    fn by_id(&self, _: TopicId) -> Option<(&str, u32)> {
-        None
-    }
-
-    fn for_each_name(&self, _: &mut dyn FnMut(&str)) {}
-
-    fn racks(&self, _: TopicId, _: PartitionIndex) -> Vec<&str> {
-        Vec::new()
-    }
-}
+use crate::topics::FakeTopics;
 
 type Machine = Coordinator<GroupShard>;
 
@@ -40,6 +20,7 @@ type Machine = Coordinator<GroupShard>;
 pub(crate) struct World {
     machine: Machine,
     config: GroupConfig,
+    topics: Arc<FakeTopics>,
     log: Vec<Entry<GroupRecord>>,
     now_ms: u64,
     epoch: u32,
@@ -61,10 +42,12 @@ pub(crate) struct World {
 impl World {
     pub(crate) fn new() -> Self {
         let config = GroupConfig::default();
-        let machine = loaded(1, 0, &config, &[]);
+        let topics = Arc::default();
+        let machine = loaded(1, 0, &config, &topics, &[]);
         Self {
             machine,
             config,
+            topics,
             log: Vec::new(),
             now_ms: 0,
             epoch: 1,
@@ -81,6 +64,16 @@ impl World {
     pub(crate) fn configure(&mut self, change: impl FnOnce(&mut GroupConfig)) -> String {
         change(&mut self.config);
         self.machine.handle_event(now(self.now_ms), Event::Config(Arc::new(self.config.clone())));
+        self.drain()
+    }
+
+    /// From now on there are these topics.
+    pub(crate) fn set_topics(&mut self, words: &[(&str, &str)]) -> String {
+        let topics = Arc::new(FakeTopics::parse(self.topics.version() + 1, words));
+        let is_gone = |name: &&str| !topics.names().any(|other| other == *name);
+        let deleted = self.topics.names().filter(is_gone).map(Arc::from).collect();
+        self.topics = Arc::clone(&topics);
+        self.machine.handle_event(now(self.now_ms), Event::Topics { topics, deleted });
         self.drain()
     }
 
@@ -105,7 +98,7 @@ impl World {
         self.is_behind = false;
         // What was joined but never assigned is not in the log.
         self.generations.clear();
-        self.machine = loaded(self.epoch, self.now_ms, &self.config, &self.log);
+        self.machine = loaded(self.epoch, self.now_ms, &self.config, &self.topics, &self.log);
         text
     }
 
@@ -186,7 +179,8 @@ impl World {
         }
         // A group that has become too large would begin a rebalance.
         let config = GroupConfig { classic_size_max: u32::MAX, ..self.config.clone() };
-        let mut other = loaded(self.epoch, self.now_ms, &config, &self.log);
+        let mut other = loaded(self.epoch, self.now_ms, &config, &self.topics, &self.log);
+        self.check_consumer_groups(&mut other);
         for group in groups(&mut self.machine, self.now_ms) {
             let Some(mine) = describe(&mut self.machine, self.now_ms, &group) else { continue };
             let theirs = describe(&mut other, self.now_ms, &group);
@@ -202,6 +196,19 @@ impl World {
                 }
                 _ => {}
             }
+        }
+    }
+
+    /// All of a consumer group is in the log, also once that is compacted.
+    fn check_consumer_groups(&mut self, other: &mut Machine) {
+        let mut compacted = loaded(self.epoch, self.now_ms, &self.config, &self.topics, &compact(&self.log));
+        let mut all = groups(&mut self.machine, self.now_ms);
+        all.extend(groups(&mut compacted, self.now_ms));
+        for group in all {
+            let mine = describe_consumer(&mut self.machine, self.now_ms, &group);
+            assert_eq!(mine, describe_consumer(other, self.now_ms, &group), "group {group} after a reload");
+            let theirs = describe_consumer(&mut compacted, self.now_ms, &group);
+            assert_eq!(mine, theirs, "group {group} after compaction");
         }
     }
 
@@ -228,10 +235,16 @@ fn now(ms: u64) -> Now {
 }
 
 /// A coordinator that has read `log`.
-fn loaded(epoch: u32, at_ms: u64, config: &GroupConfig, log: &[Entry<GroupRecord>]) -> Machine {
+fn loaded(
+    epoch: u32,
+    at_ms: u64,
+    config: &GroupConfig,
+    topics: &Arc<FakeTopics>,
+    log: &[Entry<GroupRecord>],
+) -> Machine {
     let epoch = LeaderEpoch::new(epoch);
     let mut machine = Coordinator::new(CoordinatorConfig::default());
-    machine.elect(epoch, GroupShard::new(Arc::new(config.clone()), Arc::new(NoTopics)));
+    machine.elect(epoch, GroupShard::new(Arc::new(config.clone()), Arc::<FakeTopics>::clone(topics)));
     assert!(matches!(machine.poll_output(), Some(Output::Load { .. })), "an election asks for a load");
     for (offset, entry) in (0..).zip(log) {
         machine.replay(now(at_ms), epoch, Offset::new(offset), entry.clone()).unwrap();
@@ -262,4 +275,26 @@ fn describe(machine: &mut Machine, now_ms: u64, group: &str) -> Option<GroupDesc
         panic!("no description")
     };
     description.ok()
+}
+
+pub(crate) fn describe_consumer(machine: &mut Machine, now_ms: u64, group: &str) -> Option<ConsumerGroupDescription> {
+    let Response::ConsumerDescribe(description) = ask(machine, now_ms, Request::ConsumerDescribe { group }) else {
+        panic!("no description")
+    };
+    description.ok()
+}
+
+/// The last record of each key, without those that delete.
+fn compact(log: &[Entry<GroupRecord>]) -> Vec<Entry<GroupRecord>> {
+    let mut last = BTreeMap::new();
+    for (at, entry) in log.iter().enumerate() {
+        if let Entry::Record(record) = entry {
+            last.insert(show::key(record), at);
+        }
+    }
+    let is_kept = |(at, entry): &(usize, &Entry<GroupRecord>)| {
+        let Entry::Record(record) = entry else { return true };
+        last[&show::key(record)] == *at && !record.is_tombstone()
+    };
+    log.iter().enumerate().filter(is_kept).map(|(_, entry)| entry.clone()).collect()
 }
