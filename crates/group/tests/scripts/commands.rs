@@ -78,7 +78,7 @@ pub(crate) fn run(world: &mut World, line: &str) -> String {
         ["commit", group, generation, member] => {
             let member = if *member == "-" { String::new() } else { full(member) };
             let knows_epochs = option("version") == Some("9");
-            let partition = number("partition", 0).unsigned_abs();
+            let partition = (option("topic").unwrap_or("t"), number("partition", 0).unsigned_abs());
             commit(world, group, generation.parse().unwrap(), &member, (option("instance"), knows_epochs, partition))
         }
         ["consumer", group, client, member, epoch] => consumer(world, [group, client, member, epoch], &named),
@@ -192,17 +192,17 @@ fn owned_topic(word: &str) -> (TopicId, Vec<i32>) {
     (id(letter.chars().next().unwrap()), partitions.split(',').map(|index| index.parse().unwrap()).collect())
 }
 
-/// Commits for a partition of t, whose id is known.
+/// Commits for a partition of t, whose id is the letter `topic`.
 fn commit(
     world: &mut World,
     group: &str,
     generation: i32,
     member: &str,
-    (instance_id, knows_member_epochs, partition): (Option<&str>, bool, u32),
+    (instance_id, knows_member_epochs, (topic, partition)): (Option<&str>, bool, (&str, u32)),
 ) -> String {
     let offset = OffsetToCommit {
         topic: Arc::from("t"),
-        topic_id: Some(id('t')),
+        topic_id: Some(id(topic.chars().next().unwrap())),
         partition: PartitionIndex::new(partition),
         offset: Offset::new(7),
         leader_epoch: None,

@@ -4,6 +4,7 @@
 
 mod clients;
 mod commands;
+mod consumers;
 mod names;
 mod show;
 mod topics;

@@ -199,6 +199,10 @@ impl World {
         }
     }
 
+    pub(crate) fn consumer_group(&mut self, group: &str) -> Option<ConsumerGroupDescription> {
+        describe_consumer(&mut self.machine, self.now_ms, group)
+    }
+
     /// All of a consumer group is in the log, also once that is compacted.
     fn check_consumer_groups(&mut self, other: &mut Machine) {
         let mut compacted = loaded(self.epoch, self.now_ms, &self.config, &self.topics, &compact(&self.log));
@@ -277,7 +281,7 @@ fn describe(machine: &mut Machine, now_ms: u64, group: &str) -> Option<GroupDesc
     description.ok()
 }
 
-pub(crate) fn describe_consumer(machine: &mut Machine, now_ms: u64, group: &str) -> Option<ConsumerGroupDescription> {
+fn describe_consumer(machine: &mut Machine, now_ms: u64, group: &str) -> Option<ConsumerGroupDescription> {
     let Response::ConsumerDescribe(description) = ask(machine, now_ms, Request::ConsumerDescribe { group }) else {
         panic!("no description")
     };
