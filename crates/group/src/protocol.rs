@@ -72,6 +72,22 @@ pub(crate) fn assigned_partitions(bytes: &[u8]) -> Option<Vec<(Arc<str>, Partiti
     Some(assigned)
 }
 
+/// The other way round, in version 0, without user data.
+pub(crate) fn encode_assigned(partitions: &BTreeMap<Arc<str>, Vec<PartitionIndex>>) -> Arc<[u8]> {
+    let count = |count: usize| u32::try_from(count).unwrap_or(u32::MAX).to_be_bytes();
+    let mut bytes = vec![0, 0];
+    bytes.extend(count(partitions.len()));
+    for (topic, partitions) in partitions {
+        // Names of topics have at most 249 bytes.
+        bytes.extend(u16::try_from(topic.len()).unwrap_or(u16::MAX).to_be_bytes());
+        bytes.extend(topic.as_bytes());
+        bytes.extend(count(partitions.len()));
+        partitions.iter().for_each(|partition| bytes.extend(partition.to_wire().to_be_bytes()));
+    }
+    bytes.extend((-1_i32).to_be_bytes());
+    Arc::from(bytes)
+}
+
 fn take<const N: usize>(rest: &mut &[u8]) -> Option<[u8; N]> {
     let (head, tail) = rest.split_first_chunk()?;
     *rest = tail;
@@ -88,6 +104,9 @@ mod tests {
         let a: Arc<str> = Arc::from("a");
         let expected = vec![(Arc::clone(&a), PartitionIndex::new(0)), (a, PartitionIndex::new(5))];
         assert_eq!(assigned_partitions(bytes), Some(expected));
+        let names = [("a", vec![PartitionIndex::new(0), PartitionIndex::new(5)]), ("b", Vec::new())];
+        let encoded = encode_assigned(&names.into_iter().map(|(name, list)| (Arc::from(name), list)).collect());
+        assert_eq!(encoded[2..], bytes[2..], "all but the version");
         for length in 0..bytes.len() - 4 {
             assert_eq!(assigned_partitions(&bytes[..length]), None, "cut to {length} bytes");
         }

@@ -2,15 +2,18 @@
 //!
 //! `cargo run --release -p highwater-sim -- log --seeds 0..10000` plays more of them, in half a minute.
 //!
-//! That they can fail is proven by `crates/sim/faults/run`, which plants five faults, each of which a history notices:
+//! That they can fail is proven by `crates/sim/faults/run`, which plants eight faults, each of which a history notices:
 //!
-//! | fault | first seed of `log` that notices |
+//! | fault | first seed that notices |
 //! | --- | --- |
-//! | skip a sync | 1 |
-//! | trust a preallocated index | 0 |
-//! | advance the recovery point in recovery | 0 |
-//! | rename `.swap` in the wrong order | 964 |
-//! | drop the last batch of a live producer in cleaning | 382 |
+//! | skip a sync | 1 of `log` |
+//! | trust a preallocated index | 0 of `log` |
+//! | advance the recovery point in recovery | 0 of `log` |
+//! | rename `.swap` in the wrong order | 964 of `log` |
+//! | drop the last batch of a live producer in cleaning | 382 of `log` |
+//! | answer before the high watermark | SEED6 of `group` |
+//! | give a partition that another still has | SEED7 of `group` |
+//! | take a commit of an older generation | SEED8 of `group` |
 
 use std::ops::Range;
 use std::panic::catch_unwind;
@@ -35,13 +38,18 @@ fn directories_do_as_their_models_do() {
 }
 
 #[test]
+fn groups_keep_their_promises() {
+    play(World::Group, 0..200);
+}
+
+#[test]
 fn a_seed_is_one_history() {
     let told = |world: World, seed| {
         let mut lines = Vec::new();
         world.run(seed, &mut Trace::to(&mut |line| lines.push(line)).with_calls(true));
         lines
     };
-    for world in [World::Log, World::Dir] {
+    for world in [World::Log, World::Dir, World::Group] {
         assert_eq!(told(world, 3), told(world, 3));
         assert_ne!(told(world, 3), told(world, 4));
     }

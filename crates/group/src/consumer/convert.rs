@@ -1,14 +1,16 @@
 //! Classic groups that become consumer groups, and the other way round (KIP-848).
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use highwater_assignor::Partitions;
 use highwater_coordinator::Token;
+use highwater_types::PartitionIndex;
 
+use super::apply::each;
 use super::{ConsumerGroup, classic};
 use crate::classic::{Handover, HandoverMember};
-use crate::protocol::{ClassicProtocol, assigned_partitions};
+use crate::protocol::{ClassicProtocol, assigned_partitions, encode_assigned};
 use crate::record::{
     AssignedPartitions, ClassicGroupValue, ClassicMemberMetadata, ClassicMemberValue, ConsumerCurrentValue,
     ConsumerGroupValue, ConsumerMemberState, ConsumerMemberValue, ConsumerTargetValue, GroupRecord,
@@ -85,13 +87,14 @@ impl ConsumerGroup {
                 rebalance_timeout_ms: Some(member.value.rebalance_timeout_ms),
                 session_timeout_ms: metadata.session_timeout_ms,
                 subscription: chosen.clone(),
-                // They join again right away, and get another then.
-                assignment: Arc::default(),
+                // They join again right away, and get another then; until they do, this is theirs.
+                assignment: encode_assigned(&held(&member.current, turn.topics)),
             });
         }
         let value = ClassicGroupValue {
             protocol_type: Arc::from(classic::CONSUMER),
-            generation: self.epoch,
+            // The one that the others' leaving would have made: all have to join again, be it after a failover.
+            generation: self.epoch.checked_add(1).unwrap_or(1),
             protocol,
             leader: members.first().map(|member| Arc::clone(&member.id)),
             state_timestamp: Some(turn.now.wall),
@@ -113,6 +116,17 @@ impl ConsumerGroup {
         let is_common = |name: &Arc<str>| lists.iter().all(|list| list.iter().any(|protocol| protocol.name == *name));
         lists.first()?.iter().map(|protocol| &protocol.name).find(|name| is_common(name)).cloned()
     }
+}
+
+/// What a member has, also what it is to give back, by the names of topics.
+fn held(current: &ConsumerCurrentValue, topics: &dyn Topics) -> BTreeMap<Arc<str>, Vec<PartitionIndex>> {
+    let mut held: BTreeMap<Arc<str>, Vec<PartitionIndex>> = BTreeMap::new();
+    for (topic, partition) in each(&current.assigned).chain(each(&current.pending_revocation)) {
+        if let Some((name, _)) = topics.by_id(topic) {
+            held.entry(Arc::from(name)).or_default().push(partition);
+        }
+    }
+    held
 }
 
 /// Asks for the records of a classic member in a consumer group: it keeps what its leader gave it.

@@ -138,7 +138,10 @@ impl Shard for GroupShard {
             self.classic_append_failed(now, &effect, step);
         }
         if let Some(timer) = effect.timer {
-            self.timers.set(timer, now.ticks.plus_ms(RETRY_MS));
+            let retry = now.ticks.plus_ms(RETRY_MS);
+            if self.timers.due(&timer).is_none_or(|due| retry < due) {
+                self.timers.set(timer, retry);
+            }
         }
     }
 

@@ -22,6 +22,8 @@ pub(super) struct Member {
     pub(super) waiting: Option<(u64, u64)>,
     /// Only its newest wake-up counts.
     pub(super) wake: u64,
+    /// When it last said that it lives.
+    pub(super) beat_at: u64,
     pub(super) is_alive: bool,
     /// It does nothing until then.
     pub(super) paused_until: u64,

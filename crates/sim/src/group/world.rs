@@ -135,6 +135,9 @@ impl World<'_, '_> {
                 let effects = self.server.load(now_ms, epoch, &mut self.book);
                 self.trace.say(|| format!("{now_ms}: loaded in epoch {epoch}"));
                 self.follow(effects);
+                // Events that come during a load are lost: its driver tells of them afterwards.
+                let effects = self.server.topics_changed(now_ms, &self.topics, Vec::new(), &mut self.book);
+                self.follow(effects);
             }
             Event::Crashes => {
                 let effects = self.server.crash(now_ms, &self.topics, self.plan.compacts, &mut self.book);
@@ -219,6 +222,7 @@ impl World<'_, '_> {
             held: std::collections::BTreeMap::new(),
             waiting: None,
             wake: 0,
+            beat_at: 0,
             is_alive: true,
             paused_until: 0,
         });
@@ -267,14 +271,17 @@ impl World<'_, '_> {
         {
             member.hold(&Held::new(), &mut self.counters);
         }
-        let commits = self.random.chance(40);
-        let fetches = self.random.chance(10);
+        // Heartbeats come first: whoever only commits is out when its session ends.
+        let may_wait = now_ms < self.members[index].beat_at + BEAT_MS_MAX;
+        let commits = may_wait && self.random.chance(40);
+        let fetches = may_wait && self.random.chance(10);
         let member = &mut self.members[index];
         let ask = if commits && let Some(commit) = member.commit(&self.topics, &mut self.counters) {
             commit
         } else if fetches {
             Ask::Fetch { group: Arc::clone(&member.group) }
         } else {
+            member.beat_at = now_ms;
             let new_member = Uuid::from_bytes(u128::from(self.random.bits()).to_be_bytes());
             match &mut member.protocol {
                 Protocol::Classic(classic) => classic.next(&member.group, new_member),
@@ -290,7 +297,8 @@ impl World<'_, '_> {
         self.members[index].waiting = Some((call, now_ms));
         self.deliver(index, call, ask);
         if self.random.chance(self.plan.repeat_percent) {
-            self.deliver(index, call, ask);
+            // On a connection that nobody reads from any more.
+            self.deliver(index, 0, ask);
         }
         self.wake_in(index, ANSWER_PATIENCE_MS);
     }
@@ -447,5 +455,7 @@ const ANSWER_PATIENCE_MS: u64 = 3000;
 const JOIN_PATIENCE_MS: u64 = 15_000;
 /// In how long a world without faults has to come to rest: sessions end, and groups rebalance a few times.
 const HEALING_MS: u64 = 90_000;
+/// The longest that a member which is not paused puts its heartbeat off.
+const BEAT_MS_MAX: u64 = 2000;
 const MEMBERS_MAX: usize = 12;
 const PARTITIONS_MAX: u32 = 8;
