@@ -207,8 +207,8 @@ impl ConsumerGroup {
                 );
                 return Err((ErrorCode::FencedInstanceId, message.into()));
             }
-            // Only one that has said goodbye can be replaced.
-            if member.current.epoch != LEAVE_STATIC_EPOCH {
+            // Only one that has said goodbye can be replaced. In the classic protocol there is no way to say it.
+            if member.current.epoch != LEAVE_STATIC_EPOCH && !member.is_classic() {
                 let message = format!("Static member {known} with instance id {instance} is still in the group.");
                 return Err((ErrorCode::UnreleasedInstanceId, message.into()));
             }

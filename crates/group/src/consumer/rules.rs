@@ -7,7 +7,7 @@ use highwater_types::ErrorCode;
 
 use super::ConsumerGroup;
 use super::member::Member;
-use crate::record::ConsumerMemberValue;
+use crate::record::{AssignedPartitions, ConsumerMemberValue};
 use crate::request::{OffsetCommit, OffsetFetch, OffsetToCommit};
 use crate::shard::{Expiration, Turn};
 
@@ -28,15 +28,19 @@ impl ConsumerGroup {
         if epoch == member.current.epoch {
             return Ok(());
         }
-        if member.is_classic() {
-            return Err(ErrorCode::IllegalGeneration);
-        }
+        let current = &member.current;
         let was_assigned_by = |offset: &OffsetToCommit<'_>| {
-            let topic = offset.topic_id.and_then(|topic| member.current.assigned.get(&topic));
-            topic.and_then(|topic| topic.get(&offset.partition)).is_some_and(|since| *since <= epoch)
+            let since = |partitions: &AssignedPartitions| {
+                offset.topic_id.and_then(|topic| partitions.get(&topic)?.get(&offset.partition).copied())
+            };
+            since(&current.assigned).or_else(|| since(&current.pending_revocation)).is_some_and(|since| since <= epoch)
         };
-        let is_behind = 0 <= epoch && epoch < member.current.epoch;
-        if is_behind && commit.offsets.iter().all(was_assigned_by) { Ok(()) } else { Err(ErrorCode::StaleMemberEpoch) }
+        let is_behind = 0 <= epoch && epoch < current.epoch;
+        match (is_behind && commit.offsets.iter().all(was_assigned_by), member.is_classic()) {
+            (true, _) => Ok(()),
+            (false, true) => Err(ErrorCode::IllegalGeneration),
+            (false, false) => Err(ErrorCode::StaleMemberEpoch),
+        }
     }
 
     /// Whether offsets may be read.
