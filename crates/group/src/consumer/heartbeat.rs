@@ -136,7 +136,10 @@ impl ConsumerGroup {
         let says_all = heartbeat.rebalance_timeout_ms != -1
             && (heartbeat.topic_names.is_some() || heartbeat.topic_regex.is_some())
             && heartbeat.owned.is_some();
-        let shows_assignment = rejoins || says_all || !is_same(&current.assigned, &found.current.assigned);
+        // It is one answer behind, and that may have been the one with its assignment.
+        let has_lost_an_answer = heartbeat.member_epoch != found.current.epoch;
+        let shows_assignment =
+            rejoins || says_all || has_lost_an_answer || !is_same(&current.assigned, &found.current.assigned);
         Ok(ConsumerHeartbeatResponse {
             error: ErrorCode::None,
             message: None,

@@ -10,8 +10,10 @@ use highwater_types::{ErrorCode, PartitionIndex, TopicId};
 use crate::names::short;
 use crate::topics::letter;
 
+/// Bytes of scripts are words; what the coordinator itself writes is shown by its printable part.
 fn text(bytes: &[u8]) -> String {
-    String::from_utf8(bytes.to_vec()).unwrap()
+    let printable = bytes.iter().filter(|byte| byte.is_ascii_graphic() || **byte == b' ');
+    printable.map(|byte| char::from(*byte)).collect()
 }
 
 pub(crate) fn record(record: &GroupRecord) -> String {

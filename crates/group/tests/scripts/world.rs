@@ -149,6 +149,10 @@ impl World {
                 Output::Append(append) => {
                     for record in &append.records {
                         writeln!(text, "append {}", show::record(record)).unwrap();
+                        if let GroupRecord::Consumer { group, value: None } = record {
+                            // Whoever stays in a group that changes its kind has to join again.
+                            self.generations.retain(|(of, _), _| **of != **group);
+                        }
                     }
                     self.is_behind = false;
                     let first = Offset::new(self.log.len() as u64);

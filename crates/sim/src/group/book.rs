@@ -22,6 +22,8 @@ pub(super) struct Book {
     acknowledged: BTreeMap<Key, u64>,
     /// By group: the highest generation that is stored, and the highest epoch.
     generations: BTreeMap<Arc<str>, i32>,
+    /// Appends have failed: that a group is empty may be known to the coordinator and not to the log.
+    pub(super) has_failures: bool,
     /// By group: the members that the log has.
     members: BTreeMap<Arc<str>, BTreeSet<Arc<str>>>,
     /// By group and member: the epoch that it was told last.
@@ -34,7 +36,7 @@ impl Book {
         // A group that is empty may be replaced by one of the other kind, which counts from the start.
         for (_, record) in entries {
             if let Some((group, None)) = generation_of(record)
-                && self.members.get(group).is_none_or(BTreeSet::is_empty)
+                && (self.has_failures || self.members.get(group).is_none_or(BTreeSet::is_empty))
             {
                 self.forget_group(group);
             }
@@ -114,6 +116,13 @@ impl Book {
                     let at = find_commit(log, commit.offset, committed);
                     let at = at.unwrap_or_else(|| panic!("{commit:?} was acknowledged and is not committed"));
                     let key = (Arc::clone(group), Arc::clone(&commit.topic), commit.partition);
+                    // Its topic, or its group, may have been deleted since.
+                    let deletes = |(later, record): &&Entry| {
+                        at < *later && record.is_tombstone() && key_of(record).as_ref() == Some(&key)
+                    };
+                    if log.iter().rev().find(deletes).is_some() {
+                        continue;
+                    }
                     let known = self.acknowledged.entry(key).or_default();
                     *known = at.max(*known);
                 }

@@ -238,6 +238,7 @@ impl Server {
     /// Appends, or fails to. Whether it has.
     fn append(&mut self, now_ms: u64, token: Option<Token>, append: Append<GroupRecord>, book: &mut Book) -> bool {
         if append.epoch != LeaderEpoch::new(self.epoch) || self.random.chance(self.append_failure_percent) {
+            book.has_failures = true;
             self.machine.appended(now(now_ms), append, Err(ErrorCode::NotEnoughReplicas));
             return false;
         }

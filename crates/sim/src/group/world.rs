@@ -104,7 +104,11 @@ impl World<'_, '_> {
     fn happen(&mut self, event: Event) {
         let now_ms = self.now_ms;
         match event {
-            Event::Arrives { member, call, ask } => {
+            Event::Arrives { member, call, mut ask } => {
+                if let Ask::Commit { commits, .. } = &mut ask {
+                    // As the broker does before it asks the coordinator.
+                    commits.retain(|commit| self.topics.id_of(&commit.topic) == commit.topic_id);
+                }
                 self.trace.say(|| format!("{now_ms}: member {member} asks {ask:?}"));
                 let effects = self.server.ask(now_ms, member, call, ask, &mut self.book);
                 self.follow(effects);
