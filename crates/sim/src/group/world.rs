@@ -299,19 +299,25 @@ impl World<'_, '_> {
         self.calls += 1;
         let (call, now_ms) = (self.calls, self.now_ms);
         self.members[index].waiting = Some((call, now_ms));
-        self.deliver(index, call, ask);
-        if self.random.chance(self.plan.repeat_percent) {
-            // On a connection that nobody reads from any more.
-            self.deliver(index, 0, ask);
+        let arrives_at = self.deliver(index, call, ask);
+        if let Some(at_ms) = arrives_at
+            && self.random.chance(self.plan.repeat_percent)
+        {
+            // Once more, some time later, on a connection that nobody reads from any more.
+            let at_ms = at_ms + self.random.below(self.plan.delay_ms_max);
+            self.queue.put(at_ms, Event::Arrives { member: index, call: 0, ask: ask.clone() });
         }
         self.wake_in(index, ANSWER_PATIENCE_MS);
     }
 
-    fn deliver(&mut self, member: usize, call: u64, ask: &Ask) {
-        if !self.random.chance(self.plan.loss_percent) {
-            let at_ms = self.now_ms + self.random.between(1, self.plan.delay_ms_max);
-            self.queue.put(at_ms, Event::Arrives { member, call, ask: ask.clone() });
+    /// When a request arrives, if it does.
+    fn deliver(&mut self, member: usize, call: u64, ask: &Ask) -> Option<u64> {
+        if self.random.chance(self.plan.loss_percent) {
+            return None;
         }
+        let at_ms = self.now_ms + self.random.between(1, self.plan.delay_ms_max);
+        self.queue.put(at_ms, Event::Arrives { member, call, ask: ask.clone() });
+        Some(at_ms)
     }
 
     fn hear(&mut self, index: usize, response: Response) {
