@@ -42,7 +42,7 @@ impl ConsumerGroup {
             Some(member) => Cow::Borrowed(&member.current),
             None => Cow::Owned(nothing(JOIN_EPOCH)),
         };
-        let mut draft = Draft::new(self);
+        let mut draft = Draft::new(self, turn.step.records.len());
         if let Some(old) = &replaced {
             draft.remove_member(turn, old, Some(&id));
         }

@@ -48,7 +48,7 @@ impl ConsumerGroup {
             // What was just made does not contradict itself.
             let _ = group.apply(turn.now, record.clone());
         }
-        let metadata_hash = super::draft::Draft::new(&group).metadata_hash(turn.topics);
+        let metadata_hash = super::draft::Draft::new(&group, 0).metadata_hash(turn.topics);
         let value =
             GroupRecord::Consumer { group: Arc::clone(id), value: Some(ConsumerGroupValue { epoch, metadata_hash }) };
         let _ = group.apply(turn.now, value.clone());

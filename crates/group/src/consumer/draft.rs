@@ -25,12 +25,15 @@ pub(super) struct Draft<'g> {
     regexes: BTreeMap<Arc<str>, Option<ResolvedRegex>>,
     pub(super) epoch: i32,
     pub(super) target_epoch: i32,
+    /// Where the records of this draft begin among those of the step.
+    start: usize,
     /// Targets computed in this step.
     targets: BTreeMap<Arc<str>, Partitions>,
 }
 
 impl<'g> Draft<'g> {
-    pub(super) fn new(group: &'g ConsumerGroup) -> Self {
+    /// A draft whose records begin at `start` among those of the step.
+    pub(super) fn new(group: &'g ConsumerGroup, start: usize) -> Self {
         Self {
             group,
             updated: None,
@@ -39,6 +42,7 @@ impl<'g> Draft<'g> {
             regexes: BTreeMap::new(),
             epoch: group.epoch,
             target_epoch: group.target_epoch,
+            start,
             targets: BTreeMap::new(),
         }
     }
@@ -160,11 +164,13 @@ impl<'g> Draft<'g> {
         hash.cast_signed()
     }
 
-    /// Asks for a new group epoch.
+    /// Asks for a new group epoch, before everything that it is for: where a crash keeps only the first records, members
+    /// must not have changed without anybody assigning anew.
     pub(super) fn bump(&mut self, turn: &mut Turn<'_>) {
         self.epoch = self.epoch.checked_add(1).unwrap_or(1);
         let value = ConsumerGroupValue { epoch: self.epoch, metadata_hash: self.metadata_hash(turn.topics) };
-        turn.step.record(GroupRecord::Consumer { group: Arc::clone(&self.group.id), value: Some(value) });
+        let record = GroupRecord::Consumer { group: Arc::clone(&self.group.id), value: Some(value) };
+        turn.step.records.insert(self.start, record);
     }
 
     /// Computes a new target assignment if it is out of date, unless the last one is too young: then the timer will.

@@ -97,7 +97,7 @@ impl ConsumerGroup {
         let found = self.find(turn.config, heartbeat)?;
         let id = Arc::clone(&found.id);
         let value = updated_value(found.value, heartbeat)?;
-        let mut draft = Draft::new(self);
+        let mut draft = Draft::new(self, turn.step.records.len());
         if let Some(old) = &found.replaces {
             draft.remove_member(turn, old, Some(&id));
         }

@@ -71,7 +71,7 @@ impl ConsumerGroup {
         if self.downgrade(turn, ids) {
             return;
         }
-        let mut draft = Draft::new(self);
+        let mut draft = Draft::new(self, turn.step.records.len());
         for id in ids {
             draft.remove_member(turn, id, None);
         }

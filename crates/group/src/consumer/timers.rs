@@ -45,7 +45,7 @@ impl ConsumerGroup {
         if self.members.is_empty() {
             return;
         }
-        let mut draft = Draft::new(self);
+        let mut draft = Draft::new(self, turn.step.records.len());
         draft.resolve_regexes(turn, true);
         if draft.metadata_hash(turn.topics) != self.metadata_hash {
             draft.bump(turn);
