@@ -386,6 +386,8 @@ impl World<'_, '_> {
                 self.deliver(index, call, &ask);
             }
             Protocol::Classic(_) => member.is_alive = false,
+            // It is about to leave already, and whoever takes its place has been started.
+            Protocol::Consumer(consumer) if consumer.leaving.is_some() => {}
             Protocol::Consumer(consumer) => {
                 let comes_back = returns && consumer.instance.is_some();
                 consumer.leaving = Some(if comes_back { -2 } else { -1 });
