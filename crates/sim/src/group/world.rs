@@ -300,8 +300,11 @@ impl World<'_, '_> {
         let (call, now_ms) = (self.calls, self.now_ms);
         self.members[index].waiting = Some((call, now_ms));
         let arrives_at = self.deliver(index, call, ask);
+        // A heartbeat that was answered does not come again: whoever repeats one says everything, and hears everything.
+        let may_repeat = !matches!(ask, Ask::Consumer(_));
         if let Some(at_ms) = arrives_at
             && self.random.chance(self.plan.repeat_percent)
+            && may_repeat
         {
             // Once more, some time later, on a connection that nobody reads from any more.
             let at_ms = at_ms + self.random.below(self.plan.delay_ms_max);
