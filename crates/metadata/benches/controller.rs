@@ -52,7 +52,10 @@ fn controller() -> Controller {
             port: 9092,
             security_protocol: 0,
         }],
-        features: vec![FeatureRange { name: "metadata.version".to_owned(), min: 22, max: 30 }],
+        features: vec![
+            FeatureRange { name: "metadata.version".to_owned(), min: 22, max: 30 },
+            FeatureRange { name: "group.version".to_owned(), min: 0, max: 1 },
+        ],
         rack: None,
         log_dirs: vec![DirectoryId(Uuid::from_bytes([8; 16]))],
     };

@@ -155,7 +155,10 @@ impl World {
             node: node(word),
             incarnation: Uuid::from_bytes([incarnation.parse().unwrap(); 16]),
             endpoints: vec![Endpoint { name: "P".into(), host: "h".into(), port: 9092, security_protocol: 0 }],
-            features: vec![FeatureRange { name: "metadata.version".into(), min: 22, max: 29 }],
+            features: vec![
+                FeatureRange { name: "metadata.version".into(), min: 22, max: 29 },
+                FeatureRange { name: "group.version".into(), min: 0, max: 1 },
+            ],
             rack: None,
             log_dirs: vec![DirectoryId(Uuid::from_bytes([200; 16]))],
         };

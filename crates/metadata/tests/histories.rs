@@ -91,7 +91,10 @@ impl History {
                     node: NodeId::new(*node),
                     incarnation: Uuid::from_bytes([*incarnation + 1; 16]),
                     endpoints: vec![Endpoint { name: "P".into(), host: "h".into(), port: 1, security_protocol: 0 }],
-                    features: vec![FeatureRange { name: "metadata.version".into(), min: 22, max: 30 }],
+                    features: vec![
+                        FeatureRange { name: "metadata.version".into(), min: 22, max: 30 },
+                        FeatureRange { name: "group.version".into(), min: 0, max: 1 },
+                    ],
                     rack: Some((node % 2).to_string()),
                     log_dirs: vec![DirectoryId(Uuid::from_bytes([9; 16]))],
                 };
