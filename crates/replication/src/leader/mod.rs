@@ -10,22 +10,8 @@ pub use isr::{IsrAnswer, IsrMember, IsrProposal, ProposalId};
 pub use machine::{Input, Leader, LeaderConfig, LeaderSetup, Output};
 pub use remote::{FollowerFetch, FollowerRefusal};
 
+pub use highwater_types::Ticks;
 use highwater_types::{ErrorCode, LeaderEpoch};
-
-/// A point in time, or a span, in milliseconds of a clock that never goes back. Where it starts does not
-/// matter.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
-pub struct Ticks(pub u64);
-
-impl Ticks {
-    pub(crate) fn plus_ms(self, ms: u64) -> Self {
-        Self(self.0.saturating_add(ms))
-    }
-
-    pub(crate) fn ms_since(self, earlier: Self) -> u64 {
-        self.0.saturating_sub(earlier.0)
-    }
-}
 
 /// A request was made in another leader epoch than the current one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
