@@ -11,9 +11,9 @@
 //! | advance the recovery point in recovery | 0 of `log` |
 //! | rename `.swap` in the wrong order | 964 of `log` |
 //! | drop the last batch of a live producer in cleaning | 382 of `log` |
-//! | answer before the high watermark | SEED6 of `group` |
-//! | give a partition that another still has | SEED7 of `group` |
-//! | take a commit of an older generation | SEED8 of `group` |
+//! | answer before the high watermark | 0 of `group` |
+//! | give a partition that another still has | 13 of `group` |
+//! | answer what was not appended | 0 of `group` |
 
 use std::ops::Range;
 use std::panic::catch_unwind;
