@@ -11,6 +11,7 @@ mod lifecycle;
 pub mod net;
 mod node;
 mod partition;
+pub mod peer;
 pub mod purgatory;
 mod quorum;
 mod random;

@@ -1,0 +1,8 @@
+//! Requests to other nodes of the cluster.
+
+mod connection;
+mod error;
+mod versions;
+
+pub use connection::{PeerConfig, PeerConnection, PeerHandle};
+pub use error::PeerError;
