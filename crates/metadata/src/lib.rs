@@ -15,7 +15,7 @@ pub use controller::{
     AlterConfigs, AlterConfigsResult, BrokerRegistration, ConfigEdit, Controller, ControllerConfig, CreatePartitions,
     CreatePartitionsResult, CreateTopicResult, CreateTopics, CreatedTopic, Decision, DeleteTopicResult, FeatureUpdate,
     IncrementalAlterConfigs, IncrementalResource, NewPartitions, NewTopic, PRODUCER_IDS_PER_BLOCK, ProducerIdBlock,
-    RECORDS_PER_BATCH_MAX, ReplaceResource, ReplicaAssignment, TopicSelector, UpdateFeatures,
+    RECORDS_PER_BATCH_MAX, ReplaceResource, ReplicaAssignment, TopicSelector, UpdateFeatures, UpgradeType,
 };
 pub use error::{ApiError, ApplyError};
 pub use image::{BrokerImage, ConfigMap, MetadataImage, PartitionImage, TopicImage};

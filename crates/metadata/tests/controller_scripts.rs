@@ -6,7 +6,7 @@ use highwater_metadata::{
     AlterConfigs, ApiError, BrokerRegistration, ConfigEdit, ConfigResolver, Controller, ControllerConfig,
     CreatePartitions, CreateTopics, Decision, Endpoint, FeatureRange, FeatureUpdate, IncrementalAlterConfigs,
     IncrementalResource, MetadataRecord, NewPartitions, NewTopic, PartitionChange, PartitionImage, ReplaceResource,
-    ReplicaAssignment, ResourceKind, StaticConfig, TopicSelector, UpdateFeatures,
+    ReplicaAssignment, ResourceKind, StaticConfig, TopicSelector, UpdateFeatures, UpgradeType,
 };
 use highwater_testkit::{Runner, run_file};
 use highwater_types::{BrokerEpoch, DirectoryId, NodeId, Offset, TopicId, Uuid};
@@ -131,7 +131,12 @@ impl World {
                 let update = FeatureUpdate {
                     name: (*name).to_owned(),
                     level: level.parse().unwrap(),
-                    allow_downgrade: rest == ["downgrade"],
+                    upgrade: match *rest {
+                        [] => UpgradeType::Upgrade,
+                        ["downgrade"] => UpgradeType::SafeDowngrade,
+                        ["unsafe-downgrade"] => UpgradeType::UnsafeDowngrade,
+                        _ => UpgradeType::Unknown,
+                    },
                 };
                 let decision =
                     self.controller.update_features(&UpdateFeatures { updates: vec![update], validate_only });

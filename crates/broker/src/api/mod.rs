@@ -19,6 +19,7 @@ mod describe_configs;
 mod describe_groups;
 mod describe_log_dirs;
 mod describe_producers;
+mod describe_quorum;
 mod describe_topic_partitions;
 mod error_map;
 mod fetch;
@@ -43,6 +44,7 @@ mod request;
 mod service;
 mod supported;
 mod sync_group;
+mod update_features;
 
 pub(crate) use error_map::ToCode;
 pub(crate) use fetch::Sessions;

@@ -6,9 +6,10 @@ use super::request::{Cx, Outcome, Refused, Request};
 use super::{
     alter_configs, api_versions, consumer_group_describe, consumer_group_heartbeat, create_partitions, create_topics,
     delete_groups, delete_records, delete_topics, describe_cluster, describe_configs, describe_groups,
-    describe_log_dirs, describe_producers, describe_topic_partitions, fetch, find_coordinator, heartbeat,
-    incremental_alter_configs, init_producer_id, join_group, leave_group, list_config_resources, list_groups,
-    list_offsets, metadata, offset_commit, offset_delete, offset_fetch, offset_for_leader_epoch, sync_group,
+    describe_log_dirs, describe_producers, describe_quorum, describe_topic_partitions, fetch, find_coordinator,
+    heartbeat, incremental_alter_configs, init_producer_id, join_group, leave_group, list_config_resources,
+    list_groups, list_offsets, metadata, offset_commit, offset_delete, offset_fetch, offset_for_leader_epoch,
+    sync_group, update_features,
 };
 use crate::net::Out;
 
@@ -75,6 +76,8 @@ pub(super) const SUPPORTED: &[SupportedApi] = &[
     api(ApiKey::DeleteGroups, 0, 2, delete_groups::handle),
     api(ApiKey::IncrementalAlterConfigs, 0, 1, incremental_alter_configs::handle),
     api(ApiKey::OffsetDelete, 0, 0, offset_delete::handle),
+    api(ApiKey::DescribeQuorum, 0, 2, describe_quorum::handle),
+    api(ApiKey::UpdateFeatures, 0, 2, update_features::handle),
     api(ApiKey::DescribeCluster, 0, 2, describe_cluster::handle),
     api(ApiKey::DescribeProducers, 0, 0, describe_producers::handle),
     api(ApiKey::ConsumerGroupHeartbeat, 0, 1, consumer_group_heartbeat::handle),

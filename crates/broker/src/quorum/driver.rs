@@ -4,7 +4,7 @@ use highwater_metadata::{
     ApiError, ApplyError, BrokerRegistration, Controller, Decision, MetadataQuorum, MetadataRecord, ProducerIdBlock,
     RECORDS_PER_BATCH_MAX,
 };
-use highwater_types::{BrokerEpoch, ErrorCode, NodeId, Offset, ProducerId, TimestampMs};
+use highwater_types::{BrokerEpoch, ErrorCode, LeaderEpoch, NodeId, Offset, ProducerId, TimestampMs};
 
 use super::{FoundLog, LocalPartitions, MetadataLog, MetadataLogError};
 use crate::random::random_uuid;
@@ -20,6 +20,15 @@ pub(crate) struct ControllerDriver {
     producer_ids: std::ops::Range<u64>,
     /// Set when log and memory may differ; nothing is decided any more.
     poisoned: bool,
+}
+
+/// How the metadata log stands, as its leader knows.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct QuorumInfo {
+    pub(crate) leader: NodeId,
+    pub(crate) leader_epoch: LeaderEpoch,
+    pub(crate) high_watermark: Offset,
+    pub(crate) log_end: Offset,
 }
 
 /// Why the controller could not carry out a request.
@@ -94,6 +103,13 @@ impl ControllerDriver {
     fn fence(&mut self) -> Result<(), ControllerStartError> {
         let Decision { records, response: () } = self.controller.fence_broker(self.node, self.broker_epoch)?;
         store(&mut self.controller, &mut self.log, &records)
+    }
+
+    /// How the metadata log stands.
+    pub(crate) fn quorum(&self) -> QuorumInfo {
+        // Each append is synced before the next is made: with one voter, all of the log is committed.
+        let end = self.log.next_offset();
+        QuorumInfo { leader: self.node, leader_epoch: self.log.leader_epoch(), high_watermark: end, log_end: end }
     }
 
     pub(crate) fn broker_epoch(&self) -> BrokerEpoch {

@@ -9,7 +9,7 @@ mod metadata_log;
 mod quorum_state;
 mod translate;
 
-pub(crate) use driver::{ControllerDriver, ControllerError, ControllerStartError};
+pub(crate) use driver::{ControllerDriver, ControllerError, ControllerStartError, QuorumInfo};
 pub(crate) use local::{FoundLog, LocalPartitions};
 pub(crate) use metadata_log::{MetadataLog, MetadataLogError};
 

@@ -109,6 +109,8 @@ fn what_is_advertised() {
         (42, 0, 2),
         (44, 0, 1),
         (47, 0, 0),
+        (55, 0, 2),
+        (57, 0, 2),
         (60, 0, 2),
         (61, 0, 0),
         (68, 0, 1),
@@ -165,6 +167,8 @@ answers! {
     CreatePartitions = CreatePartitionsResponse<'a>;
     IncrementalAlterConfigs = IncrementalAlterConfigsResponse<'a>;
     DescribeCluster = DescribeClusterResponse<'a>;
+    DescribeQuorum = DescribeQuorumResponse<'a>;
+    UpdateFeatures = UpdateFeaturesResponse<'a>;
     DescribeProducers = DescribeProducersResponse<'a>;
     ListConfigResources = ListConfigResourcesResponse<'a>;
     DescribeTopicPartitions = DescribeTopicPartitionsResponse<'a>;
@@ -174,6 +178,7 @@ answers! {
 #[test]
 fn every_advertised_version_is_answered() {
     use crate::common::{batch, create_request, fetch_request, metadata_request, produce_request};
+    use crate::quorum::{features_request, quorum_request};
 
     let broker = TestBroker::start();
     let client = &mut broker.client();
@@ -293,6 +298,10 @@ fn every_advertised_version_is_answered() {
         ..Default::default()
     });
     every_version::<_, DescribeCluster>(client, 0, 2, |_| DescribeClusterRequest::default());
+    every_version::<_, DescribeQuorum>(client, 0, 2, |_| quorum_request("__cluster_metadata", &[0]));
+    every_version::<_, UpdateFeatures>(client, 0, 2, |version| {
+        features_request(version, &[("group.version", 1, i8::from(0 < version))])
+    });
     every_version::<_, DescribeProducers>(client, 0, 0, |_| DescribeProducersRequest::default());
     every_version::<_, ListConfigResources>(client, 0, 1, |_| ListConfigResourcesRequest::default());
     every_version::<_, DescribeTopicPartitions>(client, 0, 0, |_| DescribeTopicPartitionsRequest::default());

@@ -17,6 +17,7 @@ mod list_offsets;
 mod metadata;
 mod produce;
 mod producers;
+mod quorum;
 mod record_validation;
 mod replay;
 mod restart;

@@ -30,7 +30,7 @@ pub use create_topics::{CreateTopicResult, CreateTopics, CreatedTopic, NewTopic}
 pub use delete_topics::{DeleteTopicResult, TopicSelector};
 pub use placement::ReplicaAssignment;
 pub use producer_ids::{PRODUCER_IDS_PER_BLOCK, ProducerIdBlock};
-pub use update_features::{FeatureUpdate, UpdateFeatures};
+pub use update_features::{FeatureUpdate, UpdateFeatures, UpgradeType};
 
 /// Most records that one user request writes, and so most partitions it creates. Larger requests are
 /// refused with `POLICY_VIOLATION`, as in Kafka.

@@ -21,8 +21,21 @@ pub struct FeatureUpdate {
     pub name: String,
     /// The level.
     pub level: i16,
-    /// Whether the level may be lower than the current one.
-    pub allow_downgrade: bool,
+    /// In which direction.
+    pub upgrade: UpgradeType,
+}
+
+/// In which direction a feature's level may go (KIP-584, KIP-778).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum UpgradeType {
+    /// Not to a lower level.
+    Upgrade,
+    /// Not to a higher level, and only if nothing is lost by it.
+    SafeDowngrade,
+    /// Not to a higher level.
+    UnsafeDowngrade,
+    /// One that this version does not know; refused.
+    Unknown,
 }
 
 impl Controller {
@@ -31,7 +44,7 @@ impl Controller {
     /// # Errors
     ///
     /// `INVALID_UPDATE_VERSION` for a feature or level outside [`features::SUPPORTED`] or outside what a
-    /// registered broker supports, and for a downgrade that was not allowed; `INVALID_REQUEST` for a
+    /// registered broker supports, and for a level on the other side of the current one than was asked for; `INVALID_REQUEST` for a
     /// feature given twice.
     pub fn update_features(&self, request: &UpdateFeatures) -> Result<Decision<()>, ApiError> {
         let mut names = BTreeSet::new();
@@ -51,17 +64,20 @@ impl Controller {
     }
 
     fn check_feature(&self, update: &FeatureUpdate) -> Result<(), ApiError> {
-        let FeatureUpdate { name, level, allow_downgrade } = update;
+        let FeatureUpdate { name, level, upgrade } = update;
         let refused = |why: String| {
             let why = format!("Invalid update version {level} for feature {name}. {why}");
             Err(ApiError::new(ErrorCode::InvalidUpdateVersion, why))
         };
         let Some(supported) = features::supported(name) else {
-            return refused(format!("Controller {} does not support this feature.", self.node));
+            return refused(format!("Local controller {} does not support this feature.", self.node));
         };
+        if *level < 0 {
+            return refused("A feature version cannot be less than 0.".to_owned());
+        }
         if !(supported.min..=supported.max).contains(level) {
             let (min, max) = (supported.min, supported.max);
-            return refused(format!("Controller {} only supports versions {min}-{max}.", self.node));
+            return refused(format!("Local controller {} only supports versions {min}-{max}", self.node));
         }
         for broker in self.image.brokers() {
             let range = broker.features.iter().find(|range| range.name == *name);
@@ -69,13 +85,18 @@ impl Controller {
                 return refused(format!("Broker {} does not support this version.", broker.node));
             }
         }
-        if self.image.feature_level(name).is_some_and(|current| *level < current) && !allow_downgrade {
-            return refused(
+        let current = self.image.feature_level(name);
+        match upgrade {
+            UpgradeType::Unknown => refused("The controller does not support the given upgrade type.".to_owned()),
+            UpgradeType::Upgrade if current.is_some_and(|current| *level < current) => refused(
                 "Can't downgrade the version of this feature without setting the upgrade type to \
-                            either safe or unsafe downgrade."
+                 either safe or unsafe downgrade."
                     .to_owned(),
-            );
+            ),
+            UpgradeType::SafeDowngrade | UpgradeType::UnsafeDowngrade if current.unwrap_or(0) < *level => {
+                refused("Can't downgrade to a newer version.".to_owned())
+            }
+            _ => Ok(()),
         }
-        Ok(())
     }
 }

@@ -1,0 +1,94 @@
+//! DescribeQuorum (55): who leads the metadata log, and how far the others are.
+
+use highwater_types::ErrorCode;
+use highwater_wire::messages::DescribeQuorumRequest;
+use highwater_wire::messages::describe_quorum_request::TopicData as AskedTopic;
+use highwater_wire::messages::describe_quorum_response::{
+    DescribeQuorumResponse, Listener, Node, PartitionData, ReplicaState, TopicData,
+};
+
+use super::error_map::ToCode;
+use super::parked::{park_for, wall_now};
+use super::request::{CHANGES_MAX, Cx, Outcome, Refused, Request, at_most};
+use crate::net::Out;
+use crate::quorum::QuorumInfo;
+
+pub(super) fn handle(cx: &mut Cx<'_>, request: &Request<'_>, out: &mut Out) -> Result<Outcome, Refused> {
+    let body: DescribeQuorumRequest<'_> = request.decode()?;
+    at_most(CHANGES_MAX, body.topics.len())?;
+    if !asks_for_metadata(&body) {
+        return request.to.send(out, &unknown(&body));
+    }
+    // Older versions have no room for them.
+    let nodes = if 2 <= request.version() { nodes(cx) } else { Vec::new() };
+    let submitted = cx.node.controller.submit_for(cx.peer.token(), |driver| driver.quorum());
+    match submitted {
+        Ok(job) => Ok(park_for(request, job, move |quorum, to, out| to.send(out, &response(&quorum, nodes)))),
+        Err(busy) => {
+            let error_code = busy.to_code() as i16;
+            request.to.send(out, &DescribeQuorumResponse { error_code, ..DescribeQuorumResponse::default() })
+        }
+    }
+}
+
+/// The one question that there is an answer to.
+fn asks_for_metadata(body: &DescribeQuorumRequest<'_>) -> bool {
+    let mut topics = body.topics.iter();
+    let (Some(topic), None) = (topics.next(), topics.next()) else { return false };
+    let mut partitions = topic.partitions.iter();
+    let (Some(partition), None) = (partitions.next(), partitions.next()) else { return false };
+    topic.topic_name == METADATA_TOPIC && partition.partition_index == 0
+}
+
+fn unknown(body: &DescribeQuorumRequest<'_>) -> DescribeQuorumResponse<'static> {
+    let topics = body.topics.iter().map(|topic: AskedTopic<'_>| TopicData {
+        topic_name: topic.topic_name.into_owned().into(),
+        partitions: topic
+            .partitions
+            .iter()
+            .map(|partition| PartitionData {
+                partition_index: partition.partition_index,
+                error_code: ErrorCode::UnknownTopicOrPartition as i16,
+                error_message: Some("This server does not host this topic-partition.".into()),
+                ..PartitionData::default()
+            })
+            .collect(),
+        ..TopicData::default()
+    });
+    DescribeQuorumResponse { topics: topics.collect(), ..DescribeQuorumResponse::default() }
+}
+
+fn response(quorum: &QuorumInfo, nodes: Vec<Node<'static>>) -> DescribeQuorumResponse<'static> {
+    let now = wall_now().value();
+    // The leader is as far as itself.
+    let leader = ReplicaState {
+        replica_id: quorum.leader.to_wire(),
+        log_end_offset: quorum.log_end.to_wire(),
+        last_fetch_timestamp: now,
+        last_caught_up_timestamp: now,
+        ..ReplicaState::default()
+    };
+    let partition = PartitionData {
+        leader_id: quorum.leader.to_wire(),
+        leader_epoch: quorum.leader_epoch.to_wire(),
+        high_watermark: quorum.high_watermark.to_wire(),
+        current_voters: vec![leader].into(),
+        ..PartitionData::default()
+    };
+    let topic =
+        TopicData { topic_name: METADATA_TOPIC.into(), partitions: vec![partition].into(), ..TopicData::default() };
+    DescribeQuorumResponse { topics: vec![topic].into(), nodes: nodes.into(), ..DescribeQuorumResponse::default() }
+}
+
+/// Where the voters are reached: a broker that is its own controller, at its own listener.
+fn nodes(cx: &Cx<'_>) -> Vec<Node<'static>> {
+    let this = cx.view.image.broker(cx.node.id);
+    let listeners = this.into_iter().filter_map(|broker| {
+        let (host, port) = cx.node.endpoint_of(broker, cx.peer);
+        let name = broker.endpoints.get(cx.peer.listener())?.name.clone();
+        Some(Listener { name: name.into(), host: host.into(), port, ..Listener::default() })
+    });
+    vec![Node { node_id: cx.node.id.to_wire(), listeners: listeners.collect(), ..Node::default() }]
+}
+
+const METADATA_TOPIC: &str = "__cluster_metadata";
