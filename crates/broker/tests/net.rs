@@ -262,11 +262,12 @@ fn one_request_costs_one_receive_and_one_send() {
     let running = start_with(1, ServerConfig::default());
     let mut stream = running.connect();
     call(&mut stream, b"e");
+    // An answer may be read here before its send is counted there.
+    running.await_stats("the first send", |now| now.sends == 1);
     let before = running.server.stats();
     for _ in 0..100 {
         assert_eq!(call(&mut stream, b"ehello"), b"hello");
     }
-    // The last answer may be read here before its send is counted there.
     running.await_stats("100 sends", |now| now.sends - before.sends == 100);
     let after = running.server.stats();
     assert_eq!(after.requests - before.requests, 100);
