@@ -1,0 +1,230 @@
+//! Followers, and nodes that look for a leader.
+
+use highwater_types::{ErrorCode, NodeId, Offset, Ticks};
+
+use crate::message::{BeginQuorumEpoch, Diverging, EndQuorumEpoch, Fetch, FetchAnswer, Request, Response};
+use crate::output::{CorrelationId, Output, Violation, Write};
+use crate::role::{Fetching, Follower, Role, Unattached};
+use crate::{FetchedBatch, Raft};
+
+impl Fetching {
+    fn due(self) -> Option<Ticks> {
+        match self {
+            Self::Due(at) => Some(at),
+            Self::Asked(_) | Self::Syncing => None,
+        }
+    }
+}
+
+impl Unattached {
+    pub(crate) fn next_timeout(&self, is_voter: bool) -> Option<Ticks> {
+        self.search.due().into_iter().chain(is_voter.then_some(self.election_at)).min()
+    }
+}
+
+impl Follower {
+    pub(crate) fn next_timeout(&self) -> Option<Ticks> {
+        self.fetching.due().into_iter().chain([self.timeout_at]).min()
+    }
+}
+
+impl<T> Raft<T> {
+    pub(crate) fn drive_unattached(&mut self, now: Ticks) {
+        let is_voter = self.is_voter();
+        let Role::Unattached(unattached) = &self.role else { return };
+        if is_voter && unattached.election_at <= now {
+            return self.become_prospective(now);
+        }
+        if unattached.search.due().is_none_or(|at| now < at) {
+            return;
+        }
+        // Any voter knows the leader, or will.
+        let others = self.other_voters();
+        let chosen = self.random.below(others.len() as u64);
+        let Some(voter) = usize::try_from(chosen).ok().and_then(|index| others.get(index)) else {
+            return self.set_fetching(Fetching::Due(now.plus_ms(self.config.fetch_timeout_ms)));
+        };
+        self.fetch_from(voter.id, 0);
+    }
+
+    pub(crate) fn drive_follower(&mut self, now: Ticks) {
+        let Role::Follower(follower) = &self.role else { return };
+        let leader = follower.leader;
+        if follower.timeout_at <= now {
+            if self.is_voter() {
+                return self.become_prospective(now);
+            }
+            // It looks for another one.
+            return self.wait_for_election(now);
+        }
+        if follower.fetching.due().is_some_and(|at| at <= now) {
+            self.fetch_from(leader, self.config.fetch_wait_ms);
+        }
+    }
+
+    /// Asks for what follows the end of the log, which says that everything before it is on the disk: so it must be.
+    fn fetch_from(&mut self, to: NodeId, wait_ms: u64) {
+        if self.log.synced < self.log.end {
+            return self.set_fetching(Fetching::Syncing);
+        }
+        let fetch = Fetch {
+            epoch: self.epoch,
+            replica: self.key,
+            offset: self.log.end,
+            last_epoch: self.log.last_epoch(),
+            high_watermark: self.high_watermark,
+            wait_ms,
+        };
+        let correlation = self.send(to, Request::Fetch(fetch));
+        self.set_fetching(Fetching::Asked(correlation));
+    }
+
+    fn fetching(&self) -> Option<Fetching> {
+        match &self.role {
+            Role::Unattached(unattached) => Some(unattached.search),
+            Role::Follower(follower) => Some(follower.fetching),
+            _ => None,
+        }
+    }
+
+    fn set_fetching(&mut self, to: Fetching) {
+        match &mut self.role {
+            Role::Unattached(unattached) => unattached.search = to,
+            Role::Follower(follower) => follower.fetching = to,
+            _ => {}
+        }
+    }
+
+    pub(crate) fn fetch_failed(&mut self, now: Ticks, correlation: CorrelationId) {
+        if self.fetching() == Some(Fetching::Asked(correlation)) {
+            self.set_fetching(Fetching::Due(now.plus_ms(self.config.retry_backoff_ms)));
+        }
+    }
+
+    pub(crate) fn handle_fetch_answer(
+        &mut self,
+        now: Ticks,
+        correlation: CorrelationId,
+        answer: &FetchAnswer,
+        batches: &[FetchedBatch],
+    ) {
+        // An answer to a question of another role, epoch or position changes nothing.
+        if self.fetching() != Some(Fetching::Asked(correlation)) {
+            return;
+        }
+        let timeout_at = now.plus_ms(self.config.fetch_timeout_ms);
+        match &mut self.role {
+            Role::Follower(follower) if answer.leadership.error == ErrorCode::None => {
+                (follower.has_fetched, follower.timeout_at) = (true, timeout_at);
+            }
+            _ => return self.fetch_failed(now, correlation),
+        }
+        if let Some(diverging) = answer.diverging {
+            return self.truncate(now, diverging);
+        }
+        self.take(now, correlation, answer, batches);
+        let committed = answer.high_watermark.map(|high_watermark| high_watermark.min(self.log.end));
+        if let Some(committed) = committed
+            && self.high_watermark.is_none_or(|known| known < committed)
+        {
+            self.high_watermark = Some(committed);
+            self.output(Output::HighWatermark(committed));
+        }
+    }
+
+    /// Appends the batches that continue the log, and syncs them before the next fetch says that they are there.
+    fn take(&mut self, now: Ticks, correlation: CorrelationId, answer: &FetchAnswer, batches: &[FetchedBatch]) {
+        let mut taken = 0;
+        for batch in batches {
+            let continues = batch.base == self.log.end && batch.base < batch.end;
+            // The leader may have read what a later leader has written there since (KAFKA-18723).
+            let is_of_epoch = self.log.last_epoch() <= batch.epoch && batch.epoch <= self.epoch;
+            if !continues || !is_of_epoch {
+                break;
+            }
+            self.log.extend(batch.epoch, batch.end);
+            taken += 1;
+        }
+        if 0 < taken {
+            self.output(Output::Write(Write::Fetched { correlation, batches: taken }));
+            self.request_sync();
+            self.set_fetching(Fetching::Syncing);
+            self.fetch_when_synced(now);
+        } else {
+            let is_strange = answer.records_from.is_some();
+            let pause_ms = if is_strange { self.config.retry_backoff_ms } else { 0 };
+            self.set_fetching(Fetching::Due(now.plus_ms(pause_ms)));
+        }
+    }
+
+    /// Fetching from an offset tells the leader that everything before it is safe.
+    pub(crate) fn fetch_when_synced(&mut self, now: Ticks) {
+        if self.fetching() == Some(Fetching::Syncing) && self.log.end <= self.log.synced {
+            self.set_fetching(Fetching::Due(now));
+        }
+    }
+
+    /// Cuts the log where it leaves the leader's.
+    fn truncate(&mut self, now: Ticks, diverging: Diverging) {
+        let own = self.log.epochs.end_of(diverging.epoch, self.log.end);
+        let end = match own {
+            Some((epoch, end)) if epoch == diverging.epoch => end.min(diverging.end),
+            // An epoch that this log has not: everything behind the last one that both may have goes.
+            Some((_, end)) => end,
+            None => Offset::ZERO,
+        };
+        let high_watermark = self.high_watermark.unwrap_or(Offset::ZERO);
+        if end < high_watermark {
+            return self.stop(Violation::TruncationBelowHighWatermark { epoch: self.epoch, end, high_watermark });
+        }
+        if end < self.log.end {
+            self.log.truncate(end);
+            self.output(Output::Write(Write::Truncate { end }));
+        }
+        self.set_fetching(Fetching::Due(now));
+    }
+
+    pub(crate) fn handle_begin_quorum_epoch(&mut self, now: Ticks, token: T, begin: BeginQuorumEpoch) {
+        let error = if begin.epoch < self.epoch {
+            ErrorCode::FencedLeaderEpoch
+        } else if !begin.voter.matches(self.key) {
+            ErrorCode::InvalidVoterKey
+        } else {
+            self.learn(now, begin.epoch, Some(begin.leader));
+            if let Role::Follower(follower) = &mut self.role {
+                follower.timeout_at = now.plus_ms(self.config.fetch_timeout_ms);
+            }
+            ErrorCode::None
+        };
+        let leadership = self.leadership(error);
+        self.reply(token, Response::BeginQuorumEpoch(leadership));
+    }
+
+    pub(crate) fn handle_end_quorum_epoch(&mut self, now: Ticks, token: T, end: &EndQuorumEpoch) {
+        let error = if end.epoch < self.epoch {
+            ErrorCode::FencedLeaderEpoch
+        } else {
+            self.learn(now, end.epoch, Some(end.leader));
+            self.leader_has_resigned(now, end);
+            ErrorCode::None
+        };
+        let leadership = self.leadership(error);
+        self.reply(token, Response::EndQuorumEpoch(leadership));
+    }
+
+    /// The first successor stands for election at once, the others one after the other.
+    fn leader_has_resigned(&mut self, now: Ticks, end: &EndQuorumEpoch) {
+        let position = end.successors.iter().position(|successor| successor.matches(self.key));
+        let share = |position: usize| (position as u64).saturating_mul(self.config.election_backoff_ms_max);
+        let wait_ms = position.map(|position| share(position) / end.successors.len().max(1) as u64);
+        if let Role::Follower(follower) = &mut self.role
+            && follower.leader == end.leader
+        {
+            // It does not live as a leader any more: others may be elected.
+            follower.has_fetched = false;
+            if let Some(wait_ms) = wait_ms {
+                follower.timeout_at = now.plus_ms(wait_ms);
+            }
+        }
+    }
+}

@@ -1,0 +1,141 @@
+//! What nodes say to one another. Kafka's messages, without what only the wire needs.
+
+use highwater_types::{ErrorCode, LeaderEpoch, NodeId, Offset};
+
+use crate::ReplicaKey;
+
+/// A question to another node.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Request {
+    /// Vote for me.
+    Vote(Vote),
+    /// I lead this epoch.
+    BeginQuorumEpoch(BeginQuorumEpoch),
+    /// I do not lead this epoch any more.
+    EndQuorumEpoch(EndQuorumEpoch),
+    /// Give me what follows; I have everything before.
+    Fetch(Fetch),
+}
+
+/// A candidate's request for a vote.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Vote {
+    /// The epoch that it wants to lead; of a pre-vote, the one that it is in.
+    pub epoch: LeaderEpoch,
+    /// Who asks.
+    pub candidate: ReplicaKey,
+    /// Who is asked.
+    pub voter: ReplicaKey,
+    /// Epoch of the candidate's last record.
+    pub last_epoch: LeaderEpoch,
+    /// End of the candidate's log.
+    pub end: Offset,
+    /// Whether it only asks if it would get the vote (KIP-996).
+    pub is_pre_vote: bool,
+}
+
+/// A leader's announcement.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct BeginQuorumEpoch {
+    /// Its epoch.
+    pub epoch: LeaderEpoch,
+    /// Who leads.
+    pub leader: NodeId,
+    /// Who is told.
+    pub voter: ReplicaKey,
+}
+
+/// A leader's farewell.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct EndQuorumEpoch {
+    /// The epoch that it led.
+    pub epoch: LeaderEpoch,
+    /// Who led.
+    pub leader: NodeId,
+    /// Who should stand for election, the one with the longest log first.
+    pub successors: Vec<ReplicaKey>,
+}
+
+/// A request for records, which tells the leader that those before are stored and synced.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Fetch {
+    /// The epoch that the follower is in.
+    pub epoch: LeaderEpoch,
+    /// Who asks.
+    pub replica: ReplicaKey,
+    /// From where.
+    pub offset: Offset,
+    /// Epoch of the record before.
+    pub last_epoch: LeaderEpoch,
+    /// What the follower knows to be committed; the leader answers at once when it knows of more (KIP-1166).
+    pub high_watermark: Option<Offset>,
+    /// How long the leader may wait for something to give.
+    pub wait_ms: u64,
+}
+
+/// An answer to the [`Request`] of the same kind.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Response {
+    /// To a vote.
+    Vote(VoteAnswer),
+    /// To an announcement.
+    BeginQuorumEpoch(Leadership),
+    /// To a farewell.
+    EndQuorumEpoch(Leadership),
+    /// To a fetch.
+    Fetch(FetchAnswer),
+}
+
+/// Which epoch a node is in, and who leads it as far as it knows. Every answer says this.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Leadership {
+    /// `None`, or why the request was refused.
+    pub error: ErrorCode,
+    /// The epoch.
+    pub epoch: LeaderEpoch,
+    /// Its leader.
+    pub leader: Option<NodeId>,
+}
+
+/// An answer to a candidate.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct VoteAnswer {
+    /// Where the voter is.
+    pub leadership: Leadership,
+    /// Whether it voted, or would vote, for the candidate.
+    pub granted: bool,
+}
+
+/// An answer to a follower.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct FetchAnswer {
+    /// Where the leader is.
+    pub leadership: Leadership,
+    /// Everything before it is committed.
+    pub high_watermark: Option<Offset>,
+    /// The follower's log is another one; there are no records then.
+    pub diverging: Option<Diverging>,
+    /// Records begin here; the driver sends as many whole batches as it likes, at least one if there is one.
+    pub records_from: Option<Offset>,
+}
+
+/// Where the leader's log has the epoch that the follower has last, or the one before it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Diverging {
+    /// The epoch.
+    pub epoch: LeaderEpoch,
+    /// Where it ends.
+    pub end: Offset,
+}
+
+impl Response {
+    /// What every answer says.
+    #[must_use]
+    pub fn leadership(&self) -> Leadership {
+        match self {
+            Self::Vote(answer) => answer.leadership,
+            Self::BeginQuorumEpoch(leadership) | Self::EndQuorumEpoch(leadership) => *leadership,
+            Self::Fetch(answer) => answer.leadership,
+        }
+    }
+}

@@ -1,0 +1,112 @@
+//! What the machine wants done.
+
+use highwater_types::{LeaderEpoch, NodeId, Offset};
+
+use crate::{QuorumState, ReplicaKey, Request, Response, RoleName};
+
+/// Which request an answer belongs to; unique for as long as a process runs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct CorrelationId(pub u64);
+
+/// Something to be done, in the order given.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Output<T> {
+    /// Store this before anything that follows; nothing follows until [`Raft::persisted`](crate::Raft::persisted).
+    Persist(QuorumState),
+    /// Write to the log.
+    Write(Write),
+    /// Sync the log, which ends here; then call [`Raft::synced`](crate::Raft::synced). May run beside what follows.
+    Sync {
+        /// Everything before is to be on the disk.
+        end: Offset,
+    },
+    /// Ask another node.
+    Send {
+        /// Whom.
+        to: NodeId,
+        /// What.
+        request: Request,
+        /// Under which number its answer is reported.
+        correlation: CorrelationId,
+    },
+    /// Answer another node.
+    Reply {
+        /// The request's.
+        token: T,
+        /// The answer.
+        response: Response,
+    },
+    /// Everything before is committed.
+    HighWatermark(Offset),
+    /// The node has another role, or there is another leader or epoch.
+    Role {
+        /// The role.
+        role: RoleName,
+        /// The epoch.
+        epoch: LeaderEpoch,
+        /// Its leader, if that is known.
+        leader: Option<NodeId>,
+    },
+    /// The node must stop at once: going on would lose what is committed. Nothing follows.
+    Violation(Violation),
+}
+
+/// A change of the log. Visible to readers of the log at once; on the disk after the next sync.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Write {
+    /// Append one batch as the leader of `epoch`.
+    Append {
+        /// Its first offset, which is the end of the log.
+        base: Offset,
+        /// Its epoch.
+        epoch: LeaderEpoch,
+        /// What is in it.
+        content: Content,
+    },
+    /// Append the first batches of an answer to a fetch.
+    Fetched {
+        /// The fetch.
+        correlation: CorrelationId,
+        /// How many of them.
+        batches: usize,
+    },
+    /// Remove everything from here on.
+    Truncate {
+        /// The new end.
+        end: Offset,
+    },
+}
+
+/// What a leader appends.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Content {
+    /// A control batch with one record: a new leader.
+    LeaderChange {
+        /// The voters, by id.
+        voters: Vec<ReplicaKey>,
+        /// Those that voted for the leader.
+        granting: Vec<ReplicaKey>,
+    },
+    /// The batch that was given to [`Raft::append`](crate::Raft::append) under this number.
+    Batch {
+        /// The number.
+        tag: u64,
+        /// Records in it.
+        records: u32,
+    },
+}
+
+/// Something that cannot happen unless a node has lost its log or runs other code.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Violation {
+    /// The leader's log lacks what is committed here.
+    #[error("the leader of epoch {epoch} asks to truncate to {end}, below the high watermark {high_watermark}")]
+    TruncationBelowHighWatermark {
+        /// The leader's epoch.
+        epoch: LeaderEpoch,
+        /// To where.
+        end: Offset,
+        /// What is committed.
+        high_watermark: Offset,
+    },
+}
