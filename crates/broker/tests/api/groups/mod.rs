@@ -13,9 +13,10 @@ use std::time::{Duration, Instant};
 use highwater_types::{ErrorCode, Uuid};
 use highwater_wire::messages::{
     FindCoordinatorRequest, FindCoordinatorResponse, HeartbeatRequest, HeartbeatResponse, JoinGroupRequest,
-    JoinGroupResponse, LeaveGroupRequest, LeaveGroupResponse, OffsetCommitRequest, OffsetCommitResponse,
-    OffsetFetchRequest, OffsetFetchResponse, SyncGroupRequest, SyncGroupResponse, join_group_request,
-    leave_group_request, offset_commit_request, offset_fetch_request, sync_group_request,
+    JoinGroupResponse, LeaveGroupRequest, LeaveGroupResponse, ListGroupsRequest, ListGroupsResponse,
+    OffsetCommitRequest, OffsetCommitResponse, OffsetFetchRequest, OffsetFetchResponse, SyncGroupRequest,
+    SyncGroupResponse, join_group_request, leave_group_request, offset_commit_request, offset_fetch_request,
+    sync_group_request,
 };
 
 use crate::common::{Answer, Client, TestBroker, code};
@@ -40,8 +41,12 @@ pub(super) fn broker_with(settings: &[(&str, &str)]) -> (TestBroker, Client) {
 /// What a client does before anything else.
 pub(super) fn wait_for_coordinator(client: &mut Client, group: &str) {
     until("the coordinator", || find(client, group) == ErrorCode::None);
-    // It may have to load first.
-    until("the load", || fetch_offsets(client, 7, group, &[]).0 == ErrorCode::None);
+    // Each partition of the topic has to load first, and groups may be in any.
+    until("the load", || {
+        let answer = client.call(5, &ListGroupsRequest::default());
+        code(answer.body::<ListGroupsResponse<'_>>().error_code) == ErrorCode::None
+    });
+    assert_eq!(fetch_offsets(client, 7, group, &[]).0, ErrorCode::None);
 }
 
 pub(super) fn find(client: &mut Client, group: &str) -> ErrorCode {
