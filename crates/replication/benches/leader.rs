@@ -3,7 +3,9 @@
 use std::hint::black_box;
 
 use criterion::{Criterion, criterion_group, criterion_main};
-use highwater_replication::leader::{Acks, FollowerFetch, Input, Leader, LeaderConfig, LeaderSetup, Ticks};
+use highwater_replication::leader::{
+    Acks, FollowerFetch, Input, Leader, LeaderConfig, LeaderSetup, RecoveryState, Ticks,
+};
 use highwater_types::{LeaderEpoch, NodeId, Offset, PartitionEpoch};
 
 fn leader(replicas: u32) -> Leader {
@@ -14,6 +16,7 @@ fn leader(replicas: u32) -> Leader {
         partition_epoch: PartitionEpoch::ZERO,
         isr: replicas.clone(),
         replicas,
+        recovery: RecoveryState::Recovered,
         log_end: Offset::ZERO,
         high_watermark: Offset::ZERO,
         config: LeaderConfig::default(),
@@ -44,7 +47,8 @@ fn replicated(c: &mut Criterion) {
             black_box(leader.appended(end));
             for node in [2, 3] {
                 let node = NodeId::new(node);
-                let fetch = FollowerFetch { node, broker_epoch: None, leader_epoch: None, offset: end };
+                let fetch =
+                    FollowerFetch { node, broker_epoch: None, leader_epoch: None, offset: end, log_start: None };
                 leader.handle(now, Input::FollowerFetch(fetch));
                 while let Some(output) = leader.poll_output() {
                     black_box(output);

@@ -1,4 +1,8 @@
 #![doc = include_str!("../README.md")]
 #![forbid(unsafe_code)]
 
+mod epoch;
+
 pub mod leader;
+
+pub use epoch::{EpochEnd, EpochTable, UnknownEpoch, divergence};

@@ -3,7 +3,7 @@
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 use highwater_replication::leader::{
-    Acks, FollowerFetch, Input, IsrAnswer, Leader, LeaderConfig, LeaderSetup, Output, ProposalId, Ticks,
+    Acks, FollowerFetch, Input, IsrAnswer, Leader, LeaderConfig, LeaderSetup, Output, ProposalId, RecoveryState, Ticks,
 };
 use highwater_testkit::{Runner, run_file};
 use highwater_types::{BrokerEpoch, ErrorCode, LeaderEpoch, NodeId, Offset, PartitionEpoch};
@@ -56,6 +56,7 @@ fn new_leader(replicas: &str, isr: &str, high_watermark: &str, log_end: &str, mi
         partition_epoch: PartitionEpoch::new(0),
         replicas: nodes(replicas),
         isr: nodes(isr),
+        recovery: RecoveryState::Recovered,
         log_end: offset(log_end),
         high_watermark: offset(high_watermark),
         config: LeaderConfig { lag_ms_max: 1000, min_insync_replicas: min_isr.parse().unwrap() },
@@ -91,12 +92,13 @@ fn run(leader: &mut Option<Leader>, line: &str) -> String {
             Some(high_watermark) => writeln!(out, "high watermark {}", high_watermark.value()).unwrap(),
             None => writeln!(out, "unmoved").unwrap(),
         },
-        ["fetch", _, follower, at, broker_epoch, leader_epoch] => {
+        ["fetch", _, follower, at, broker_epoch, leader_epoch, log_start @ ..] => {
             let fetch = FollowerFetch {
                 node: node(follower),
                 broker_epoch: optional(broker_epoch, |word| BrokerEpoch(word.parse().unwrap())),
                 leader_epoch: optional(leader_epoch, |word| LeaderEpoch::new(word.parse().unwrap())),
                 offset: offset(at),
+                log_start: log_start.first().map(|word| offset(word)),
             };
             match leader.check_follower(&fetch) {
                 Ok(()) => leader.handle(now, Input::FollowerFetch(fetch)),
@@ -113,6 +115,7 @@ fn run(leader: &mut Option<Leader>, line: &str) -> String {
                 partition_epoch: PartitionEpoch::new(state.parse().unwrap()),
                 replicas: nodes(replicas),
                 isr: nodes(isr),
+                recovery: RecoveryState::Recovered,
             },
         ),
         ["answer", _, id, rest @ ..] => {

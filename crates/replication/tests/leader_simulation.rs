@@ -4,7 +4,7 @@
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 use highwater_replication::leader::{
-    FollowerFetch, Input, IsrAnswer, IsrProposal, Leader, LeaderConfig, LeaderSetup, Output, Ticks,
+    FollowerFetch, Input, IsrAnswer, IsrProposal, Leader, LeaderConfig, LeaderSetup, Output, RecoveryState, Ticks,
 };
 use highwater_types::{BrokerEpoch, ErrorCode, LeaderEpoch, NodeId, Offset, PartitionEpoch};
 use std::collections::BTreeMap;
@@ -97,6 +97,7 @@ impl World {
             partition_epoch: PartitionEpoch::ZERO,
             replicas: replicas.clone(),
             isr: replicas.clone(),
+            recovery: RecoveryState::Recovered,
             log_end: Offset::new(log_end),
             high_watermark: Offset::ZERO,
             config: LeaderConfig { lag_ms_max: 1 + random.below(500), min_insync_replicas: min_isr },
@@ -166,6 +167,7 @@ impl World {
                 broker_epoch: Some(epoch),
                 leader_epoch: Some(LeaderEpoch::new(3)),
                 offset: Offset::new(log_end),
+                log_start: Some(Offset::ZERO),
             };
             self.send(Message::Fetch(fetch));
         }
@@ -239,7 +241,7 @@ impl World {
     fn publish_partition(&mut self) {
         let replicas = [LEADER].into_iter().chain(self.followers.keys().copied()).collect();
         let (partition_epoch, isr) = (PartitionEpoch::new(self.partition.epoch), self.partition.isr.clone());
-        self.publish(Input::PartitionChanged { partition_epoch, replicas, isr });
+        self.publish(Input::PartitionChanged { partition_epoch, replicas, isr, recovery: RecoveryState::Recovered });
     }
 
     /// The metadata log reaches the leader late, but surely and in order.

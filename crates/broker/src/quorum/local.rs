@@ -7,7 +7,7 @@ use crossbeam_channel::Sender;
 use highwater_log::{CheckedLogConfig, Log};
 use highwater_metadata::config::{ConfigResolver, ResourceKind, TopicConfig};
 use highwater_metadata::{MetadataImage, MetadataRecord, PartitionImage, StaticConfig, TopicImage};
-use highwater_replication::leader::{Leader, LeaderConfig, LeaderSetup, Ticks};
+use highwater_replication::leader::{Leader, LeaderConfig, LeaderSetup, RecoveryState, Ticks};
 use highwater_types::{NodeId, Offset, TimestampMs, TopicId, TopicName, TopicPartition};
 
 use crate::group::{self, Coordinators};
@@ -217,6 +217,8 @@ impl LocalPartitions {
                 partition_epoch: state.partition_epoch,
                 replicas: state.replicas.clone(),
                 isr: state.isr.clone(),
+                // This node alone is the cluster: whom it has lost, nobody has.
+                recovery: RecoveryState::Recovered,
                 log_end: log.log_end(),
                 high_watermark: log.high_watermark(),
                 config: settings.leader,
@@ -250,6 +252,8 @@ impl LocalPartitions {
                 partition_epoch: state.partition_epoch,
                 replicas: state.replicas.clone(),
                 isr: state.isr.clone(),
+                // This node alone is the cluster: whom it has lost, nobody has.
+                recovery: RecoveryState::Recovered,
                 log_end,
                 high_watermark,
                 config: settings.leader,

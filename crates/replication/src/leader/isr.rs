@@ -1,6 +1,6 @@
 //! Proposals to change the in-sync replicas, and what the controller says to them.
 
-use super::Ticks;
+use super::{RecoveryState, Ticks};
 use highwater_types::{BrokerEpoch, ErrorCode, LeaderEpoch, NodeId, PartitionEpoch};
 
 /// Number of a proposal, to tell its answer from those to earlier ones.
@@ -18,6 +18,9 @@ pub struct IsrProposal {
     pub partition_epoch: PartitionEpoch,
     /// The in-sync replicas as they should be.
     pub isr: Vec<IsrMember>,
+    /// Whether this leader has recovered from an unclean election. It always has by the time it proposes
+    /// anything, but only a proposal that leaves it alone in sync may say so first.
+    pub recovery: RecoveryState,
 }
 
 /// One of the replicas that should be in sync.
@@ -83,4 +86,24 @@ pub(super) struct Pending {
     /// When to send it again; `None` while an answer is awaited, or metadata after
     /// [`IsrAnswer::Superseded`].
     pub(super) retry_at: Option<Ticks>,
+    /// How long to wait before the next repetition.
+    backoff_ms: u64,
 }
+
+impl Pending {
+    pub(super) fn new(proposal: IsrProposal, joining: Option<NodeId>) -> Self {
+        Self { proposal, joining, retry_at: None, backoff_ms: RETRY_MS_MIN }
+    }
+
+    /// Plans to send it again, later each time.
+    pub(super) fn retry(&mut self, now: Ticks) {
+        self.retry_at = Some(now.plus_ms(self.backoff_ms));
+        self.backoff_ms = (self.backoff_ms * 2).min(RETRY_MS_MAX);
+    }
+}
+
+/// How long to wait before a proposal without an answer is repeated for the first time.
+const RETRY_MS_MIN: u64 = 100;
+
+/// How long to wait before the later ones at most.
+const RETRY_MS_MAX: u64 = 1_000;

@@ -1,13 +1,17 @@
 //! The leader of one partition: who is in sync, what is committed, what may be acknowledged.
 
 mod acks;
+mod answers;
+mod event;
 mod isr;
 mod machine;
+mod membership;
 mod remote;
 
 pub use acks::{AckError, Acknowledgement, Acks};
+pub use event::{Input, LeaderConfig, LeaderSetup, Output, RecoveryState};
 pub use isr::{IsrAnswer, IsrMember, IsrProposal, ProposalId};
-pub use machine::{Input, Leader, LeaderConfig, LeaderSetup, Output};
+pub use machine::Leader;
 pub use remote::{FollowerFetch, FollowerRefusal};
 
 pub use highwater_types::Ticks;

@@ -14,6 +14,8 @@ pub struct FollowerFetch {
     pub leader_epoch: Option<LeaderEpoch>,
     /// Where it fetches from: the end of its log.
     pub offset: Offset,
+    /// Where its log begins; `None` if it does not say.
+    pub log_start: Option<Offset>,
 }
 
 /// Why a follower's fetch is refused.
@@ -65,6 +67,8 @@ pub(super) struct Remote {
     pub(super) fetched_as: Option<BrokerEpoch>,
     /// End of its log as of its last fetch; `None` before the first in this leader epoch.
     pub(super) log_end: Option<Offset>,
+    /// Where its log begins, likewise.
+    pub(super) log_start: Option<Offset>,
     /// When it last had everything; `None` if never in this leader epoch.
     last_caught_up: Option<Ticks>,
     last_fetch: Ticks,
@@ -81,6 +85,7 @@ impl Remote {
             registered_as: None,
             fetched_as: None,
             log_end: None,
+            log_start: None,
             last_caught_up: in_sync.then_some(now),
             last_fetch: now,
             leader_end_at_last_fetch: Offset::ZERO,
@@ -91,6 +96,11 @@ impl Remote {
     pub(super) fn is_caught_up(&self, leader_end: Offset, lag_ms_max: u64, now: Ticks) -> bool {
         let recently = self.last_caught_up.is_some_and(|at| now.ms_since(at) <= lag_ms_max);
         self.log_end == Some(leader_end) || recently
+    }
+
+    /// When it last had everything.
+    pub(super) fn caught_up(&self) -> Option<Ticks> {
+        self.last_caught_up
     }
 
     /// Whether it may join the in-sync replicas: it is registered, active, and fetched as the process that
@@ -109,6 +119,7 @@ impl Remote {
             self.last_caught_up = self.last_caught_up.max(Some(self.last_fetch));
         }
         self.log_end = Some(fetch.offset);
+        self.log_start = fetch.log_start;
         self.fetched_as = fetch.broker_epoch;
         self.last_fetch = now;
         self.leader_end_at_last_fetch = self.leader_end_at_last_fetch.max(leader_end);

@@ -176,7 +176,7 @@ mod tests {
 
     use highwater_log::{AppendOrigin, AppendSet, CheckedLogConfig, DirOptions, LogDir, MemDisk, OpenedDir};
     use highwater_records::{BatchBuilder, BatchOptions, EndTxnMarker, ProducerStamp};
-    use highwater_replication::leader::{Leader, LeaderConfig, LeaderSetup, Ticks};
+    use highwater_replication::leader::{Leader, LeaderConfig, LeaderSetup, RecoveryState, Ticks};
     use highwater_types::{
         DirectoryId, NodeId, PartitionEpoch, PartitionIndex, TimestampMs, TopicName, TopicPartition, Uuid,
     };
@@ -203,6 +203,7 @@ mod tests {
             partition_epoch: PartitionEpoch::new(0),
             replicas: vec![node],
             isr: vec![node],
+            recovery: RecoveryState::Recovered,
             log_end: Offset::ZERO,
             high_watermark: Offset::ZERO,
             config: LeaderConfig::default(),
