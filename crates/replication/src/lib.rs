@@ -3,6 +3,7 @@
 
 mod epoch;
 
+pub mod follower;
 pub mod leader;
 
 pub use epoch::{EpochEnd, EpochTable, UnknownEpoch, divergence};
