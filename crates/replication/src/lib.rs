@@ -3,6 +3,7 @@
 
 mod epoch;
 
+pub mod fetcher;
 pub mod follower;
 pub mod leader;
 

@@ -1,0 +1,9 @@
+//! What a broker fetches from one other broker: many partitions, one request at a time.
+
+mod machine;
+mod session;
+mod throttle;
+
+pub use machine::{Answered, Answers, Assignment, FetchResponse, Fetcher, FetcherConfig, PartitionKey};
+pub use session::{FetchRequest, SessionId};
+pub use throttle::Throttle;
