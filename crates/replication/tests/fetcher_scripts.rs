@@ -27,10 +27,12 @@ fn assignment(words: &[&str]) -> Assignment {
     for word in words {
         match word.split_once('/') {
             Some((offset, epoch)) => {
-                assignment.due = Some(FetchDue { position: position(offset, epoch), not_before: Ticks(0) });
+                assignment.due =
+                    Some(FetchDue { position: position(offset, epoch), not_before: Ticks(0), needs_marks: false });
             }
             None if *word == "throttled" => assignment.throttled = true,
             None if *word == "insync" => assignment.in_sync = true,
+            None if *word == "marks" => assignment.due.as_mut().unwrap().needs_marks = true,
             None if *word == "idle" => {}
             None => assignment.due.as_mut().unwrap().not_before = ticks(word),
         }

@@ -186,7 +186,8 @@ impl Script {
             Some(due) => {
                 let FetchPosition { offset, last_fetched_epoch, leader_epoch, log_start } = due.position;
                 let last = last_fetched_epoch.map_or("-".to_owned(), |epoch| epoch.to_string());
-                format!("fetch {offset}/{last}/{leader_epoch} start {log_start} from {} on", due.not_before.0)
+                let marks = if due.needs_marks { ", marks" } else { "" };
+                format!("fetch {offset}/{last}/{leader_epoch} start {log_start} from {} on{marks}", due.not_before.0)
             }
         };
         format!("{next}, high watermark {}", self.follower.high_watermark())

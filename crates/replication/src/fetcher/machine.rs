@@ -138,15 +138,15 @@ impl Fetcher {
         }
         let ready = |key: &PartitionKey| {
             let assignment = self.partitions.get(key)?;
-            let position = assignment.due?.position;
-            assignment.ready_at(quota_at).is_some_and(|at| at <= now).then_some((*key, position))
+            let due = assignment.due?;
+            assignment.ready_at(quota_at).is_some_and(|at| at <= now).then_some((*key, due))
         };
-        let ready: Vec<(PartitionKey, FetchPosition)> = self.order.iter().filter_map(ready).collect();
+        let ready: Vec<(PartitionKey, FetchDue)> = self.order.iter().filter_map(ready).collect();
         if ready.is_empty() {
             return None;
         }
         self.in_flight = true;
-        Some(self.session.request(ready))
+        Some(self.session.request(&ready))
     }
 
     /// When to ask for a request; `None` for not before something else happens.

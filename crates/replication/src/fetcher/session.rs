@@ -1,7 +1,7 @@
 //! The fetcher's end of a fetch session (KIP-227): only what has changed is said again.
 
 use super::{FetchResponse, PartitionKey};
-use crate::follower::FetchPosition;
+use crate::follower::{FetchDue, FetchPosition};
 use highwater_types::ErrorCode;
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -40,7 +40,12 @@ pub(super) struct SessionLost;
 
 impl Session {
     /// The request that fetches exactly `ready`.
-    pub(super) fn request(&mut self, mut ready: Vec<(PartitionKey, FetchPosition)>) -> FetchRequest {
+    pub(super) fn request(&mut self, ready: &[(PartitionKey, FetchDue)]) -> FetchRequest {
+        if ready.iter().any(|(key, due)| due.needs_marks && self.positions.contains_key(key)) {
+            self.broken();
+        }
+        let mut ready: Vec<(PartitionKey, FetchPosition)> =
+            ready.iter().map(|(key, due)| (*key, due.position)).collect();
         let positions: BTreeMap<PartitionKey, FetchPosition> = ready.iter().copied().collect();
         let mut forgotten = Vec::new();
         if 0 < self.epoch {
@@ -75,7 +80,7 @@ impl Session {
         Ok(())
     }
 
-    /// Nothing is known of what became of the last request.
+    /// Nothing is known of what became of the last request, or what the other side takes as told was not heard.
     pub(super) fn broken(&mut self) {
         // Naming the old session lets the other side end it.
         self.start(self.id);

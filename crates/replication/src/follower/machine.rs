@@ -58,6 +58,8 @@ pub struct Follower {
     high_watermark: Offset,
     config: FollowerConfig,
     state: State,
+    /// See [`FetchDue::needs_marks`].
+    needs_marks: bool,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -85,7 +87,7 @@ impl Follower {
         let FollowerSetup { leader, leader_epoch, log, high_watermark, config } = setup;
         let state = State::Fetching { not_before: Ticks::default() };
         let high_watermark = high_watermark.max(log.start);
-        let follower = Self { leader, leader_epoch, log, high_watermark, config, state };
+        let follower = Self { leader, leader_epoch, log, high_watermark, config, state, needs_marks: true };
         follower.assert_invariants();
         follower
     }
@@ -96,7 +98,9 @@ impl Follower {
     pub fn next_fetch(&self) -> Option<FetchDue> {
         self.leader?;
         match self.state {
-            State::Fetching { not_before } => Some(FetchDue { position: self.position(), not_before }),
+            State::Fetching { not_before } => {
+                Some(FetchDue { position: self.position(), not_before, needs_marks: self.needs_marks })
+            }
             _ => None,
         }
     }
@@ -132,6 +136,7 @@ impl Follower {
     /// If that was not the plan.
     pub fn truncated(&mut self, now: Ticks, log: LogState) {
         assert!(self.state == State::Truncating, "the plan was to truncate");
+        self.needs_marks = true;
         let progress = (log.end, log.latest_epoch) != (self.log.end, self.log.latest_epoch);
         self.set_log(log);
         if progress {
@@ -155,6 +160,7 @@ impl Follower {
             AppendOutcome::Appended if end_before < log.end => self.state = State::Fetching { not_before: now },
             AppendOutcome::Appended | AppendOutcome::Corrupt => {
                 self.back_off(now);
+                self.needs_marks = true;
             }
             AppendOutcome::Failed => self.state = State::Failed,
         }
@@ -311,6 +317,7 @@ impl Follower {
         if let Some(log_start) = log_start {
             self.log.start = self.log.start.max(log_start.min(self.high_watermark));
         }
+        self.needs_marks = false;
         Marks { high_watermark: self.high_watermark, log_start: self.log.start }
     }
 

@@ -41,4 +41,8 @@ pub struct FetchDue {
     pub position: FetchPosition,
     /// When, at the earliest.
     pub not_before: Ticks,
+    /// Whether the follower has yet to take over the leader's high watermark and log start in this epoch and
+    /// for this log. In a fetch session the leader says them only when they have changed since it said them
+    /// last, be it in an answer that came too late or was a diverging one: another session has to begin.
+    pub needs_marks: bool,
 }

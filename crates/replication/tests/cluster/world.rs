@@ -136,7 +136,7 @@ impl World {
         let mut random = Random(seed);
         let faults = Faults {
             drop_percent: random.below(30),
-            crash_permille: random.below(15),
+            crash_permille: random.below(10),
             move_permille: random.below(20),
             metadata_percent: 2 + random.below(30),
             session_percent: random.below(2) * 100,
@@ -193,14 +193,14 @@ impl World {
     }
 
     fn act(&mut self, id: NodeId) {
-        match self.random.below(10) {
+        match self.random.below(12) {
             0 => {
                 self.now = self.now.plus_ms(self.random.below(10));
                 let node = self.nodes.get_mut(&id).unwrap();
                 let proposals = node.tick(self.now);
                 self.propose(id, proposals);
             }
-            1 if !self.healed => {
+            1 | 10 | 11 if !self.healed => {
                 let acks = self.random.choose(&[Acks::All, Acks::All, Acks::Leader]);
                 self.next_value += 1;
                 self.nodes.get_mut(&id).unwrap().produce(self.next_value, acks);
