@@ -231,6 +231,24 @@ fn run(script: &mut Option<Script>, line: &str) -> String {
     out
 }
 
+/// Would ask the same question again and again.
+#[test]
+fn a_cut_that_changes_nothing_is_not_repeated_at_once() {
+    let mut script = Script::new(&["1", "6", "0", "10", "3", "2@0", "4@7"]);
+    let diverging = Some(EpochEnd { epoch: epoch("2"), end: offset("5") });
+    let answer = FetchedPartition {
+        error: ErrorCode::None,
+        diverging,
+        high_watermark: None,
+        log_start: None,
+        first_batch: None,
+    };
+    let plan = script.follower.handle_response(Ticks(10), &script.request("-"), &answer, &script.log);
+    assert_eq!(plan, Plan::Truncate { to: offset("5") });
+    script.follower.truncated(Ticks(10), script.log.state());
+    assert_eq!(script.follower.next_fetch().map(|due| due.not_before), Some(Ticks(1_010)));
+}
+
 #[test]
 fn follower_scripts() {
     run_file("testdata/follower.txt", || -> Runner {

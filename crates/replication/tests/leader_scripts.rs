@@ -49,14 +49,23 @@ fn print(output: &Output) -> String {
     }
 }
 
-fn new_leader(replicas: &str, isr: &str, high_watermark: &str, log_end: &str, min_isr: &str) -> Leader {
+fn recovery(words: &[&str]) -> RecoveryState {
+    match words {
+        [] => RecoveryState::Recovered,
+        ["recovering"] => RecoveryState::Recovering,
+        _ => panic!("unknown recovery state {words:?}"),
+    }
+}
+
+fn new_leader(words: &[&str]) -> Leader {
+    let [replicas, isr, high_watermark, log_end, min_isr, state @ ..] = words else { panic!("{words:?}") };
     let setup = LeaderSetup {
         node: NodeId::new(1),
         leader_epoch: LeaderEpoch::new(5),
         partition_epoch: PartitionEpoch::new(0),
         replicas: nodes(replicas),
         isr: nodes(isr),
-        recovery: RecoveryState::Recovered,
+        recovery: recovery(state),
         log_end: offset(log_end),
         high_watermark: offset(high_watermark),
         config: LeaderConfig { lag_ms_max: 1000, min_insync_replicas: min_isr.parse().unwrap() },
@@ -66,8 +75,8 @@ fn new_leader(replicas: &str, isr: &str, high_watermark: &str, log_end: &str, mi
 
 fn answer(leader: &Leader, words: &[&str]) -> IsrAnswer {
     match words {
-        ["committed", state, isr] => IsrAnswer::Committed {
-            leader_epoch: leader.leader_epoch(),
+        ["committed", state, isr, rest @ ..] => IsrAnswer::Committed {
+            leader_epoch: rest.first().map_or(leader.leader_epoch(), |word| LeaderEpoch::new(word.parse().unwrap())),
             partition_epoch: PartitionEpoch::new(state.parse().unwrap()),
             isr: nodes(isr),
         },
@@ -80,8 +89,8 @@ fn answer(leader: &Leader, words: &[&str]) -> IsrAnswer {
 
 fn run(leader: &mut Option<Leader>, line: &str) -> String {
     let words: Vec<&str> = line.split_whitespace().collect();
-    if let ["new", replicas, isr, high_watermark, log_end, min_isr] = words.as_slice() {
-        *leader = Some(new_leader(replicas, isr, high_watermark, log_end, min_isr));
+    if let ["new", rest @ ..] = words.as_slice() {
+        *leader = Some(new_leader(rest));
     }
     let leader = leader.as_mut().expect("a case begins with new");
     let now = Ticks(words.get(1).and_then(|word| word.parse().ok()).unwrap_or_default());
@@ -109,18 +118,40 @@ fn run(leader: &mut Option<Leader>, line: &str) -> String {
             let epoch = optional(epoch, |word| BrokerEpoch(word.parse().unwrap()));
             leader.handle(now, Input::BrokerChanged { node: node(id), epoch, active: *state == "active" });
         }
-        ["changed", _, state, replicas, isr] => leader.handle(
+        ["changed", _, state, replicas, isr, rest @ ..] => leader.handle(
             now,
             Input::PartitionChanged {
                 partition_epoch: PartitionEpoch::new(state.parse().unwrap()),
                 replicas: nodes(replicas),
                 isr: nodes(isr),
-                recovery: RecoveryState::Recovered,
+                recovery: recovery(rest),
             },
         ),
         ["answer", _, id, rest @ ..] => {
             let answer = answer(leader, rest);
             leader.handle(now, Input::IsrAnswered { id: ProposalId(id.parse().unwrap()), answer });
+        }
+        ["config", lag_ms_max, min_isr] => {
+            let (lag_ms_max, min_insync_replicas) = (lag_ms_max.parse().unwrap(), min_isr.parse().unwrap());
+            match leader.set_config(LeaderConfig { lag_ms_max, min_insync_replicas }) {
+                Some(high_watermark) => writeln!(out, "high watermark {}", high_watermark.value()).unwrap(),
+                None => writeln!(out, "unmoved").unwrap(),
+            }
+        }
+        ["low", start] => match leader.low_watermark(offset(start)) {
+            Some(low) => writeln!(out, "low watermark {low}").unwrap(),
+            None => writeln!(out, "not known").unwrap(),
+        },
+        ["near", at, near] => {
+            let near = nodes(near);
+            match leader.preferred_replica(offset(at), |node| near.contains(&node)) {
+                Some(node) => writeln!(out, "read from {node}").unwrap(),
+                None => writeln!(out, "read here").unwrap(),
+            }
+        }
+        ["maximal"] => {
+            let maximal: Vec<NodeId> = leader.maximal_isr().collect();
+            writeln!(out, "{}", plain(&maximal)).unwrap();
         }
         ["tick", _] => leader.handle_timeout(now),
         ["admit", word] => match leader.admit(acks(word)) {
@@ -136,7 +167,9 @@ fn run(leader: &mut Option<Leader>, line: &str) -> String {
             let next = leader.poll_timeout().map_or("never".to_owned(), |at| at.0.to_string());
             let (high_watermark, end) = (leader.high_watermark().value(), leader.log_end().value());
             let known = if leader.knows_high_watermark() { "" } else { ", not known" };
-            writeln!(out, "high watermark {high_watermark} of {end}{known}, isr {}, next {next}", plain(leader.isr()))
+            let isr = plain(leader.isr());
+            let recovering = if leader.recovery() == RecoveryState::Recovering { " recovering" } else { "" };
+            writeln!(out, "high watermark {high_watermark} of {end}{known}, isr {isr}{recovering}, next {next}")
                 .unwrap();
         }
         _ => panic!("unknown command: {line}"),

@@ -20,9 +20,9 @@ pub enum Plan {
         /// The new start and end.
         at: Offset,
     },
-    /// Check the batches (length, checksum, offsets that go on at the end of the log), append those at the
-    /// front whose epoch is at most `epoch_max`, without the checks that a leader makes of producers, then
-    /// call [`appended`](super::Follower::appended).
+    /// Check the batches (length, checksum, offsets that go on at the end of the log, epochs that never go
+    /// down from the last one in the log), append those at the front whose epoch is at most `epoch_max`,
+    /// without the checks that a leader makes of producers, then call [`appended`](super::Follower::appended).
     Append {
         /// Empty the log first and let it begin here.
         start_over_at: Option<Offset>,
