@@ -103,3 +103,18 @@ impl Session {
 
 /// The largest number of a request on the wire; after it comes 1.
 const EPOCH_MAX: u32 = i32::MAX as u32;
+
+#[cfg(test)]
+mod tests {
+    use super::{EPOCH_MAX, FetchResponse, Session, SessionId};
+    use highwater_types::ErrorCode;
+
+    #[test]
+    fn the_largest_request_number_is_followed_by_one() {
+        let mut session = Session { id: Some(SessionId(7)), epoch: EPOCH_MAX, ..Session::default() };
+        let response = FetchResponse { error: ErrorCode::None, session_id: Some(SessionId(7)), partitions: &[] };
+        assert_eq!(session.request(&[]).session_epoch, EPOCH_MAX);
+        assert_eq!(session.answered(&response), Ok(()));
+        assert_eq!(session.request(&[]).session_epoch, 1);
+    }
+}

@@ -8,7 +8,7 @@
 //! within their logs, and rise with a leader (R6); nothing committed is ever cut off (R7); and what a consumer
 //! could read never changes (R8).
 //!
-//! That it can fail was tried by breaking one rule at a time, which the seeds up to 400 all found: a joining
+//! That it can fail was tried by breaking one rule at a time, which the seeds up to 400 all found (`SEEDS=400`): a joining
 //! replica did not count yet, a leaving one did not any more (the maximal ISR, checklist 1); an unknown outcome was
 //! taken back (2); a replica joined without having reached the start of the epoch, or the high watermark, or with
 //! a fetch of another leader epoch (3); epochs stayed where nothing was cut (10); the marks of a diverging answer
@@ -26,7 +26,7 @@ use world::World;
 #[test]
 fn committed_records_survive() {
     let fixed = std::env::var("SEED").ok().map(|seed| seed.parse().unwrap());
-    let count = std::env::var("SEEDS").ok().map_or(200, |count| count.parse().unwrap());
+    let count = std::env::var("SEEDS").ok().map_or(150, |count| count.parse().unwrap());
     let mut seen = world::Seen::default();
     for seed in fixed.map_or(0..count, |seed: u64| seed..seed + 1) {
         let run = std::panic::catch_unwind(|| {
