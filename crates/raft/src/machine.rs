@@ -295,7 +295,8 @@ impl<T> Raft<T> {
     /// Believes what another node says of an epoch: it is true for ever, however late it arrives.
     pub(crate) fn learn(&mut self, now: Ticks, epoch: LeaderEpoch, leader: Option<NodeId>) {
         let leader = leader.filter(|leader| *leader != self.key.id);
-        let has_leader = matches!(self.role, Role::Leader(_) | Role::Follower(_) | Role::Resigned(_));
+        // Who stands for election because that leader is silent does not go back to it for being told of it again.
+        let has_leader = self.leader().is_some() || matches!(self.role, Role::Resigned(_));
         match leader {
             Some(leader) if self.epoch < epoch || (epoch == self.epoch && !has_leader) => {
                 self.become_follower(now, epoch, leader);
