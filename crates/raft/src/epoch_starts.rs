@@ -32,6 +32,15 @@ impl EpochStarts {
         Some((floor, self.0.get(above).map_or(log_end, |(_, start)| *start)))
     }
 
+    /// Everything before `start` is gone; the epoch of what follows is still known.
+    pub(crate) fn drop_prefix(&mut self, start: Offset) {
+        let above = self.0.partition_point(|(_, known)| *known <= start);
+        self.0.drain(..above.saturating_sub(1));
+        if let Some((_, first)) = self.0.first_mut() {
+            *first = start.max(*first);
+        }
+    }
+
     /// Everything from `end` on is gone.
     pub(crate) fn truncate(&mut self, end: Offset) {
         self.0.retain(|(_, start)| *start < end);
@@ -64,6 +73,8 @@ mod tests {
     fn epochs_go_with_their_records() {
         let mut table = table();
         table.truncate(Offset::new(25));
+        table.drop_prefix(Offset::new(12));
+        assert_eq!(table.end_of(LeaderEpoch::new(2), Offset::new(25)), None);
         assert_eq!(table.latest(), Some(LeaderEpoch::new(3)));
         table.assign(LeaderEpoch::new(3), Offset::new(25));
         table.assign(LeaderEpoch::new(2), Offset::new(25));

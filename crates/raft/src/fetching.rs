@@ -2,16 +2,18 @@
 
 use highwater_types::{ErrorCode, NodeId, Offset, Ticks};
 
-use crate::message::{BeginQuorumEpoch, Diverging, EndQuorumEpoch, Fetch, FetchAnswer, Request, Response};
+use crate::message::{
+    BeginQuorumEpoch, Diverging, EndQuorumEpoch, Fetch, FetchAnswer, FetchSnapshot, Request, Response, SnapshotAnswer,
+};
 use crate::output::{CorrelationId, Output, Violation, Write};
 use crate::role::{Fetching, Follower, Role, Unattached};
-use crate::{FetchedBatch, Raft};
+use crate::{FetchedBatch, Raft, SnapshotId};
 
 impl Fetching {
     fn due(self) -> Option<Ticks> {
         match self {
-            Self::Due(at) => Some(at),
-            Self::Asked(_) | Self::Syncing => None,
+            Self::Due(at) | Self::SnapshotDue { at, .. } => Some(at),
+            Self::Asked(_) | Self::Syncing | Self::SnapshotAsked { .. } | Self::Loading(_) => None,
         }
     }
 }
@@ -57,7 +59,11 @@ impl<T> Raft<T> {
             // It looks for another one.
             return self.wait_for_election(now);
         }
-        if follower.fetching.due().is_some_and(|at| at <= now) {
+        if let Fetching::SnapshotDue { at, id, position } = follower.fetching {
+            if at <= now {
+                self.ask_for_part(leader, id, position);
+            }
+        } else if follower.fetching.due().is_some_and(|at| at <= now) {
             self.fetch_from(leader, self.config.fetch_wait_ms);
         }
     }
@@ -96,8 +102,13 @@ impl<T> Raft<T> {
     }
 
     pub(crate) fn fetch_failed(&mut self, now: Ticks, correlation: CorrelationId) {
-        if self.fetching() == Some(Fetching::Asked(correlation)) {
-            self.set_fetching(Fetching::Due(now.plus_ms(self.config.retry_backoff_ms)));
+        let at = now.plus_ms(self.config.retry_backoff_ms);
+        match self.fetching() {
+            Some(Fetching::Asked(asked)) if asked == correlation => self.set_fetching(Fetching::Due(at)),
+            Some(Fetching::SnapshotAsked { correlation: asked, id, position }) if asked == correlation => {
+                self.set_fetching(Fetching::SnapshotDue { at, id, position });
+            }
+            _ => {}
         }
     }
 
@@ -121,6 +132,14 @@ impl<T> Raft<T> {
         }
         if let Some(diverging) = answer.diverging {
             return self.truncate(now, diverging);
+        }
+        if let Some(id) = answer.snapshot {
+            let high_watermark = self.high_watermark.unwrap_or(Offset::ZERO);
+            if id.end < high_watermark {
+                let epoch = self.epoch;
+                return self.stop(Violation::SnapshotBelowHighWatermark { epoch, id, high_watermark });
+            }
+            return self.set_fetching(Fetching::SnapshotDue { at: now, id, position: 0 });
         }
         self.take(now, correlation, answer, batches);
         let committed = answer.high_watermark.map(|high_watermark| high_watermark.min(self.log.end));
@@ -166,7 +185,7 @@ impl<T> Raft<T> {
 
     /// Cuts the log where it leaves the leader's.
     fn truncate(&mut self, now: Ticks, diverging: Diverging) {
-        let own = self.log.epochs.end_of(diverging.epoch, self.log.end);
+        let own = self.log.end_of(diverging.epoch);
         let end = match own {
             Some((epoch, end)) if epoch == diverging.epoch => end.min(diverging.end),
             // An epoch that this log has not: everything behind the last one that both may have goes.
@@ -177,11 +196,66 @@ impl<T> Raft<T> {
         if end < high_watermark {
             return self.stop(Violation::TruncationBelowHighWatermark { epoch: self.epoch, end, high_watermark });
         }
+        // An answer that cuts nothing is strange, and would only be given again.
+        let pause_ms = if end < self.log.end { 0 } else { self.config.retry_backoff_ms };
         if end < self.log.end {
             self.log.truncate(end);
             self.output(Output::Write(Write::Truncate { end }));
         }
-        self.set_fetching(Fetching::Due(now));
+        self.set_fetching(Fetching::Due(now.plus_ms(pause_ms)));
+    }
+
+    fn ask_for_part(&mut self, leader: NodeId, id: SnapshotId, position: u64) {
+        let fetch = FetchSnapshot { epoch: self.epoch, replica: self.key, id, position };
+        let correlation = self.send(leader, Request::FetchSnapshot(fetch));
+        self.set_fetching(Fetching::SnapshotAsked { correlation, id, position });
+    }
+
+    pub(crate) fn handle_snapshot_answer(
+        &mut self,
+        now: Ticks,
+        correlation: CorrelationId,
+        answer: &SnapshotAnswer,
+        bytes: u64,
+    ) {
+        let Some(Fetching::SnapshotAsked { correlation: asked, id, position }) = self.fetching() else { return };
+        if asked != correlation {
+            return;
+        }
+        match answer.leadership.error {
+            ErrorCode::None => {}
+            // The leader has dropped it for a newer one, or it changed: the next fetch tells which.
+            ErrorCode::SnapshotNotFound | ErrorCode::PositionOutOfRange => {
+                return self.set_fetching(Fetching::Due(now.plus_ms(self.config.retry_backoff_ms)));
+            }
+            _ => return self.fetch_failed(now, correlation),
+        }
+        let end = position.saturating_add(bytes);
+        if answer.id != id || answer.position != position || answer.size < end || (bytes == 0 && end < answer.size) {
+            return self.fetch_failed(now, correlation);
+        }
+        let timeout_at = now.plus_ms(self.config.fetch_timeout_ms);
+        if let Role::Follower(follower) = &mut self.role {
+            (follower.has_fetched, follower.timeout_at) = (true, timeout_at);
+        }
+        self.output(Output::Write(Write::SnapshotPart { correlation, id, position }));
+        if end < answer.size {
+            return self.set_fetching(Fetching::SnapshotDue { at: now, id, position: end });
+        }
+        // Whatever the node becomes meanwhile, its log is that of the snapshot from here on.
+        self.log.replace_by(id);
+        self.output(Output::Write(Write::LoadSnapshot { id }));
+        self.set_fetching(Fetching::Loading(id));
+    }
+
+    pub(crate) fn snapshot_in_place(&mut self, now: Ticks, id: SnapshotId) {
+        if self.high_watermark.is_none_or(|known| known < id.end) {
+            self.high_watermark = Some(id.end);
+            self.output(Output::HighWatermark(id.end));
+        }
+        if self.fetching() == Some(Fetching::Loading(id)) {
+            self.set_fetching(Fetching::Due(now));
+        }
     }
 
     pub(crate) fn handle_begin_quorum_epoch(&mut self, now: Ticks, token: T, begin: BeginQuorumEpoch) {

@@ -13,6 +13,17 @@ pub struct FetchedBatch {
     pub epoch: LeaderEpoch,
 }
 
+/// What came with an answer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Payload<'a> {
+    /// Nothing.
+    None,
+    /// The batches of an answer to a fetch, as far as they are whole and undamaged.
+    Batches(&'a [FetchedBatch]),
+    /// Bytes of a snapshot, as many as this.
+    Bytes(u64),
+}
+
 /// Where a batch went that a leader has appended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Appended {

@@ -2,13 +2,15 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use highwater_types::{ErrorCode, NodeId, Offset, Ticks};
+use highwater_types::{ErrorCode, LeaderEpoch, NodeId, Offset, Ticks};
 
-use crate::message::{BeginQuorumEpoch, Diverging, Fetch, FetchAnswer, Request, Response};
+use crate::message::{
+    BeginQuorumEpoch, Diverging, Fetch, FetchAnswer, FetchSnapshot, Request, Response, SnapshotAnswer,
+};
 use crate::output::Output;
 use crate::role::Role;
 use crate::view::ReplicaView;
-use crate::{Raft, RaftConfig, ReplicaKey};
+use crate::{Raft, RaftConfig, ReplicaKey, SnapshotId};
 
 #[derive(Clone, Debug)]
 pub(crate) struct LeaderState<T> {
@@ -135,26 +137,21 @@ impl Progress {
 
 impl<T> Raft<T> {
     pub(crate) fn handle_fetch(&mut self, now: Ticks, token: T, fetch: Fetch) {
-        let is_leader = matches!(self.role, Role::Leader(_));
-        let error = match fetch.epoch.cmp(&self.epoch) {
-            std::cmp::Ordering::Less => ErrorCode::FencedLeaderEpoch,
-            std::cmp::Ordering::Greater => ErrorCode::UnknownLeaderEpoch,
-            std::cmp::Ordering::Equal if is_leader => ErrorCode::None,
-            std::cmp::Ordering::Equal => ErrorCode::NotLeaderOrFollower,
-        };
+        let error = self.leader_error(fetch.epoch);
         if error != ErrorCode::None {
             return self.refuse_fetch(token, error);
         }
-        let (config, log_end, diverging) = (self.config, self.log.end, self.diverging(&fetch));
+        let (config, log_end, snapshot) = (self.config, self.log.end, self.snapshot_for(&fetch));
+        let diverging = if snapshot.is_some() { None } else { self.diverging(&fetch) };
         // With this node, if it is one of them.
         let own_vote = usize::from(self.is_voter());
         let voters = &self.voters;
         let Role::Leader(leader) = &mut self.role else { unreachable!("this was checked") };
         leader.hear_of(now, fetch.replica, |others| voters.is_majority(others + own_vote), config);
-        if diverging.is_some() {
+        if diverging.is_some() || snapshot.is_some() {
             let leadership = self.leadership(ErrorCode::None);
             let high_watermark = self.high_watermark;
-            let answer = FetchAnswer { leadership, high_watermark, diverging, records_from: None };
+            let answer = FetchAnswer { leadership, high_watermark, diverging, snapshot, records_from: None };
             return self.reply(token, Response::Fetch(answer));
         }
         leader.note(now, &fetch, log_end, config);
@@ -175,19 +172,57 @@ impl<T> Raft<T> {
         }
     }
 
+    /// The snapshot that a follower has to load, if what it needs is not in the log any more.
+    fn snapshot_for(&self, fetch: &Fetch) -> Option<SnapshotId> {
+        let first = self.log.first_snapshot()?;
+        let lacks = fetch.offset < first.end
+            || fetch.last_epoch < first.epoch
+            || (fetch.offset == first.end && fetch.last_epoch != first.epoch);
+        self.log.snapshots.last().copied().filter(|_| lacks)
+    }
+
+    pub(crate) fn handle_fetch_snapshot(&mut self, now: Ticks, token: T, fetch: FetchSnapshot) {
+        let mut error = self.leader_error(fetch.epoch);
+        if error == ErrorCode::None && !self.log.snapshots.contains(&fetch.id) {
+            error = ErrorCode::SnapshotNotFound;
+        }
+        // Who loads a snapshot lives, and does not fetch.
+        let (config, own_vote) = (self.config, usize::from(self.is_voter()));
+        let voters = &self.voters;
+        if let Role::Leader(leader) = &mut self.role
+            && error == ErrorCode::None
+        {
+            leader.hear_of(now, fetch.replica, |others| voters.is_majority(others + own_vote), config);
+        }
+        let leadership = self.leadership(error);
+        let answer = SnapshotAnswer { leadership, id: fetch.id, size: 0, position: fetch.position };
+        self.reply(token, Response::FetchSnapshot(answer));
+    }
+
+    /// Whether this node leads the epoch that a follower is in.
+    fn leader_error(&self, epoch: LeaderEpoch) -> ErrorCode {
+        match epoch.cmp(&self.epoch) {
+            std::cmp::Ordering::Less => ErrorCode::FencedLeaderEpoch,
+            std::cmp::Ordering::Greater => ErrorCode::UnknownLeaderEpoch,
+            std::cmp::Ordering::Equal if matches!(self.role, Role::Leader(_)) => ErrorCode::None,
+            std::cmp::Ordering::Equal => ErrorCode::NotLeaderOrFollower,
+        }
+    }
+
     /// Where the follower's log leaves this one, if it does.
     fn diverging(&self, fetch: &Fetch) -> Option<Diverging> {
         if fetch.offset == Offset::ZERO {
             return None;
         }
-        let found = self.log.epochs.end_of(fetch.last_epoch, self.log.end);
+        let found = self.log.end_of(fetch.last_epoch);
         let (epoch, end) = found.unwrap_or_default();
         (epoch < fetch.last_epoch || end < fetch.offset).then_some(Diverging { epoch, end })
     }
 
     pub(crate) fn refuse_fetch(&mut self, token: T, error: ErrorCode) {
         let leadership = self.leadership(error);
-        let answer = FetchAnswer { leadership, high_watermark: None, diverging: None, records_from: None };
+        let answer =
+            FetchAnswer { leadership, high_watermark: None, diverging: None, snapshot: None, records_from: None };
         self.reply(token, Response::Fetch(answer));
     }
 
@@ -195,7 +230,10 @@ impl<T> Raft<T> {
         let leadership = self.leadership(ErrorCode::None);
         let high_watermark = self.high_watermark;
         let records_from = (fetch.offset < self.log.end).then_some(fetch.offset);
-        self.reply(token, Response::Fetch(FetchAnswer { leadership, high_watermark, diverging: None, records_from }));
+        self.reply(
+            token,
+            Response::Fetch(FetchAnswer { leadership, high_watermark, diverging: None, snapshot: None, records_from }),
+        );
     }
 
     /// Answers the fetches for which there is something now, or that have waited long enough.

@@ -9,7 +9,7 @@ use crate::message::{Leadership, Request, Response};
 use crate::output::{Content, CorrelationId, Output, Violation, Write};
 use crate::random::Random;
 use crate::role::Role;
-use crate::{Appended, FetchedBatch, LogShape, QuorumState, RaftConfig, ReplicaKey, RoleName, VoterSet};
+use crate::{Appended, LogShape, Payload, QuorumState, RaftConfig, ReplicaKey, RoleName, SnapshotId, VoterSet};
 
 /// What a node is started with.
 #[derive(Clone, Debug)]
@@ -82,6 +82,7 @@ impl<T> Raft<T> {
     pub fn new(setup: Setup, now: Ticks) -> Self {
         let Setup { key, voters, state, log, config, seed } = setup;
         let log = Log::new(&log);
+        let high_watermark = log.snapshots.last().map(|last| last.end);
         let mut raft = Self {
             key,
             voters,
@@ -91,7 +92,8 @@ impl<T> Raft<T> {
             voted: state.voted,
             role: Role::new_unattached(now, now),
             log,
-            high_watermark: None,
+            // What is in a snapshot was committed.
+            high_watermark,
             abandoned: Vec::new(),
             outputs: VecDeque::new(),
             is_persisting: false,
@@ -124,18 +126,18 @@ impl<T> Raft<T> {
             Request::BeginQuorumEpoch(begin) => self.handle_begin_quorum_epoch(now, token, begin),
             Request::EndQuorumEpoch(end) => self.handle_end_quorum_epoch(now, token, &end),
             Request::Fetch(fetch) => self.handle_fetch(now, token, fetch),
+            Request::FetchSnapshot(fetch) => self.handle_fetch_snapshot(now, token, fetch),
         }
         self.drive(now);
     }
 
-    /// Another node answers. `batches` are those that came with the answer to a fetch, as far as they are whole and
-    /// undamaged.
+    /// Another node answers, with what came with it.
     pub fn handle_response(
         &mut self,
         now: Ticks,
         correlation: CorrelationId,
         response: Response,
-        batches: &[FetchedBatch],
+        payload: Payload<'_>,
     ) {
         if self.has_stopped {
             return;
@@ -144,7 +146,14 @@ impl<T> Raft<T> {
         self.learn(now, epoch, leader);
         match response {
             Response::Vote(answer) => self.handle_vote_answer(now, correlation, answer),
-            Response::Fetch(answer) => self.handle_fetch_answer(now, correlation, &answer, batches),
+            Response::Fetch(answer) => {
+                let batches = if let Payload::Batches(batches) = payload { batches } else { &[] };
+                self.handle_fetch_answer(now, correlation, &answer, batches);
+            }
+            Response::FetchSnapshot(answer) => {
+                let bytes = if let Payload::Bytes(bytes) = payload { bytes } else { 0 };
+                self.handle_snapshot_answer(now, correlation, &answer, bytes);
+            }
             // All they say is who leads.
             Response::BeginQuorumEpoch(_) | Response::EndQuorumEpoch(_) => {}
         }
@@ -202,6 +211,44 @@ impl<T> Raft<T> {
         let appended = self.append_content(Content::Batch { tag, records }, records);
         self.answer_waiting(now);
         Ok(appended)
+    }
+
+    /// The driver has a snapshot of what is committed, complete and on the disk.
+    ///
+    /// # Panics
+    ///
+    /// If something in it is not committed.
+    pub fn snapshot_taken(&mut self, id: SnapshotId) {
+        assert!(self.high_watermark.is_some_and(|committed| id.end <= committed), "snapshots are of what is committed");
+        if self.log.snapshots.last().is_none_or(|last| last.end < id.end) {
+            self.log.snapshots.push(id);
+        }
+    }
+
+    /// Whether there is such a snapshot, complete; one that is older than the newest is not kept track of.
+    #[must_use]
+    pub fn has_snapshot(&self, id: SnapshotId) -> bool {
+        self.log.snapshots.contains(&id)
+    }
+
+    /// Lets the log begin at the end of a snapshot, if it does not begin later. An [`Output::Write`] follows.
+    ///
+    /// # Panics
+    ///
+    /// If there is no such snapshot.
+    pub fn drop_prefix(&mut self, id: SnapshotId) {
+        if self.log.start < id.end && !self.has_stopped {
+            self.log.drop_prefix(id.end);
+            self.output(Output::Write(Write::DropPrefix { start: id.end }));
+        }
+    }
+
+    /// A snapshot that was fetched is loaded, as [`Write::LoadSnapshot`] asked.
+    pub fn snapshot_loaded(&mut self, now: Ticks, id: SnapshotId) {
+        if !self.has_stopped {
+            self.snapshot_in_place(now, id);
+            self.drive(now);
+        }
     }
 
     /// Gives up the leadership, if the node has it, to whom has most.

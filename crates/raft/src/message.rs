@@ -2,7 +2,7 @@
 
 use highwater_types::{ErrorCode, LeaderEpoch, NodeId, Offset};
 
-use crate::ReplicaKey;
+use crate::{ReplicaKey, SnapshotId};
 
 /// A question to another node.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -15,6 +15,8 @@ pub enum Request {
     EndQuorumEpoch(EndQuorumEpoch),
     /// Give me what follows; I have everything before.
     Fetch(Fetch),
+    /// Give me a part of a snapshot.
+    FetchSnapshot(FetchSnapshot),
 }
 
 /// A candidate's request for a vote.
@@ -73,6 +75,33 @@ pub struct Fetch {
     pub wait_ms: u64,
 }
 
+/// A request for a part of a snapshot.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct FetchSnapshot {
+    /// The epoch that the follower is in.
+    pub epoch: LeaderEpoch,
+    /// Who asks.
+    pub replica: ReplicaKey,
+    /// Which one.
+    pub id: SnapshotId,
+    /// From which byte on.
+    pub position: u64,
+}
+
+/// An answer to a follower that loads a snapshot. The driver of the leader sets the size and adds bytes, at least one if
+/// there is one, or says that the position is out of range.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct SnapshotAnswer {
+    /// Where the leader is.
+    pub leadership: Leadership,
+    /// Which snapshot.
+    pub id: SnapshotId,
+    /// Bytes that it has in all.
+    pub size: u64,
+    /// Where the bytes of this answer begin.
+    pub position: u64,
+}
+
 /// An answer to the [`Request`] of the same kind.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Response {
@@ -84,6 +113,8 @@ pub enum Response {
     EndQuorumEpoch(Leadership),
     /// To a fetch.
     Fetch(FetchAnswer),
+    /// To a fetch of a part of a snapshot.
+    FetchSnapshot(SnapshotAnswer),
 }
 
 /// Which epoch a node is in, and who leads it as far as it knows. Every answer says this.
@@ -115,6 +146,8 @@ pub struct FetchAnswer {
     pub high_watermark: Option<Offset>,
     /// The follower's log is another one; there are no records then.
     pub diverging: Option<Diverging>,
+    /// The leader does not have the records any more that the follower needs: it has to load this first.
+    pub snapshot: Option<SnapshotId>,
     /// Records begin here; the driver sends as many whole batches as it likes, at least one if there is one.
     pub records_from: Option<Offset>,
 }
@@ -136,6 +169,7 @@ impl Response {
             Self::Vote(answer) => answer.leadership,
             Self::BeginQuorumEpoch(leadership) | Self::EndQuorumEpoch(leadership) => *leadership,
             Self::Fetch(answer) => answer.leadership,
+            Self::FetchSnapshot(answer) => answer.leadership,
         }
     }
 }

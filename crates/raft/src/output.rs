@@ -2,7 +2,7 @@
 
 use highwater_types::{LeaderEpoch, NodeId, Offset};
 
-use crate::{QuorumState, ReplicaKey, Request, Response, RoleName};
+use crate::{QuorumState, ReplicaKey, Request, Response, RoleName, SnapshotId};
 
 /// Which request an answer belongs to; unique for as long as a process runs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -75,6 +75,26 @@ pub enum Write {
         /// The new end.
         end: Offset,
     },
+    /// Remove everything before here, and the snapshots that end before.
+    DropPrefix {
+        /// The new start, where a snapshot ends.
+        start: Offset,
+    },
+    /// Store the bytes of an answer as a part of a snapshot that is not complete; the first part replaces what there is.
+    SnapshotPart {
+        /// The answer.
+        correlation: CorrelationId,
+        /// Which snapshot.
+        id: SnapshotId,
+        /// Where in it.
+        position: u64,
+    },
+    /// The snapshot is complete. Before anything that follows is carried out: sync it, give it its name, and let the log
+    /// begin anew at its end. Load it, and call [`Raft::snapshot_loaded`](crate::Raft::snapshot_loaded).
+    LoadSnapshot {
+        /// Which one.
+        id: SnapshotId,
+    },
 }
 
 /// What a leader appends.
@@ -106,6 +126,16 @@ pub enum Violation {
         epoch: LeaderEpoch,
         /// To where.
         end: Offset,
+        /// What is committed.
+        high_watermark: Offset,
+    },
+    /// The leader's newest snapshot lacks what is committed here.
+    #[error("the leader of epoch {epoch} offers snapshot {id}, below the high watermark {high_watermark}")]
+    SnapshotBelowHighWatermark {
+        /// The leader's epoch.
+        epoch: LeaderEpoch,
+        /// The snapshot.
+        id: SnapshotId,
         /// What is committed.
         high_watermark: Offset,
     },

@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use highwater_types::{NodeId, Ticks};
 
 use crate::leader::LeaderState;
-use crate::{CorrelationId, ReplicaKey};
+use crate::{CorrelationId, ReplicaKey, SnapshotId};
 
 /// The role of a node in its epoch.
 ///
@@ -93,6 +93,12 @@ pub(crate) enum Fetching {
     Asked(CorrelationId),
     /// Answered with records, which the next fetch says are synced.
     Syncing,
+    /// The leader has only a snapshot to give; the part from `position` on is to be asked for.
+    SnapshotDue { at: Ticks, id: SnapshotId, position: u64 },
+    /// A part of it was asked for.
+    SnapshotAsked { correlation: CorrelationId, id: SnapshotId, position: u64 },
+    /// It is complete and being loaded.
+    Loading(SnapshotId),
 }
 
 impl<T> Role<T> {

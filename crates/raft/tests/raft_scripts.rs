@@ -5,9 +5,9 @@
 use std::fmt::Write as _;
 
 use highwater_raft::{
-    BeginQuorumEpoch, Content, CorrelationId, Diverging, EndQuorumEpoch, Fetch, FetchAnswer, FetchedBatch, Leadership,
-    LogShape, Output, QuorumState, Raft, RaftConfig, ReplicaKey, Request, Response, Setup, Vote, VoteAnswer, VoterSet,
-    Write,
+    BeginQuorumEpoch, Content, CorrelationId, Diverging, EndQuorumEpoch, Fetch, FetchAnswer, FetchSnapshot,
+    FetchedBatch, Leadership, LogShape, Output, Payload, QuorumState, Raft, RaftConfig, ReplicaKey, Request, Response,
+    Setup, SnapshotAnswer, SnapshotId, Vote, VoteAnswer, VoterSet, Write,
 };
 use highwater_testkit::{Runner, run_file};
 use highwater_types::{DirectoryId, ErrorCode, LeaderEpoch, NodeId, Offset, Ticks, Uuid};
@@ -45,6 +45,16 @@ fn plain(keys: &[ReplicaKey]) -> String {
     keys.iter().map(|key| key.id.to_string()).collect::<Vec<_>>().join(",")
 }
 
+/// `END@EPOCH`.
+fn snapshot(word: &str) -> SnapshotId {
+    let (end, number) = word.split_once('@').unwrap();
+    SnapshotId { end: offset(end), epoch: epoch(number) }
+}
+
+fn plain_id(id: SnapshotId) -> String {
+    format!("{}@{}", id.end.value(), id.epoch)
+}
+
 fn or_none<T: ToString>(value: Option<T>) -> String {
     value.map_or("none".to_owned(), |value| value.to_string())
 }
@@ -76,6 +86,9 @@ impl World {
             state,
             log: LogShape {
                 end: offset(end),
+                start: option(words, "start").map_or(Offset::ZERO, offset),
+                snapshots: option(words, "snapshots")
+                    .map_or_else(Vec::new, |list| list.split(',').map(snapshot).collect()),
                 epochs: epochs.split(',').filter(|word| !word.is_empty()).map(start).collect(),
             },
             config: RaftConfig::default(),
@@ -100,6 +113,9 @@ impl World {
             ["tick", _] => raft.handle_timeout(now),
             ["resign", _] => raft.resign(now),
             ["fail", _, correlation] => raft.handle_failure(now, CorrelationId(correlation.parse().unwrap())),
+            ["snapshot", _, id] => raft.snapshot_taken(snapshot(id)),
+            ["drop", _, id] => raft.drop_prefix(snapshot(id)),
+            ["loaded", _, id] => raft.snapshot_loaded(now, snapshot(id)),
             ["append", _, records] => {
                 self.tags += 1;
                 match raft.append(now, self.tags, records.parse().unwrap()) {
@@ -115,7 +131,11 @@ impl World {
                     leader: optional(leader, |word| key(word).id),
                 };
                 let (response, batches) = response(kind, leadership, rest);
-                raft.handle_response(now, correlation, response, &batches);
+                let payload = match option(rest, "bytes") {
+                    Some(bytes) => Payload::Bytes(bytes.parse().unwrap()),
+                    None => Payload::Batches(&batches),
+                };
+                raft.handle_response(now, correlation, response, payload);
             }
             [kind, _, token, rest @ ..] if request(kind, rest).is_some() => {
                 raft.handle_request(now, token.parse().unwrap(), request(kind, rest).unwrap());
@@ -165,6 +185,12 @@ fn request(kind: &str, words: &[&str]) -> Option<Request> {
             high_watermark: option(rest, "hw").map(offset),
             wait_ms: option(rest, "wait").map_or(500, |word| word.parse().unwrap()),
         }),
+        ("part", [from, number, id, position]) => Request::FetchSnapshot(FetchSnapshot {
+            epoch: epoch(number),
+            replica: key(from),
+            id: snapshot(id),
+            position: position.parse().unwrap(),
+        }),
         _ => return None,
     })
 }
@@ -190,7 +216,14 @@ fn response(kind: &str, leadership: Leadership, words: &[&str]) -> (Response, Ve
             leadership,
             high_watermark: option(words, "hw").map(offset),
             diverging: option(words, "diverging").map(diverging),
+            snapshot: option(words, "snapshot").map(snapshot),
             records_from: batches.first().map(|batch| batch.base),
+        }),
+        "part" => Response::FetchSnapshot(SnapshotAnswer {
+            leadership,
+            id: option(words, "id").map_or_else(SnapshotId::default, snapshot),
+            size: option(words, "size").map_or(0, |word| word.parse().unwrap()),
+            position: option(words, "position").map_or(0, |word| word.parse().unwrap()),
         }),
         _ => panic!("unknown answer {kind}"),
     };
@@ -243,6 +276,11 @@ fn print(output: &Output<u32>) -> String {
             format!("write {batches} batches of answer {}", correlation.0)
         }
         Output::Write(Write::Truncate { end }) => format!("truncate to {}", end.value()),
+        Output::Write(Write::DropPrefix { start }) => format!("drop everything before {}", start.value()),
+        Output::Write(Write::SnapshotPart { correlation, id, position }) => {
+            format!("write answer {} to snapshot {} at {position}", correlation.0, plain_id(*id))
+        }
+        Output::Write(Write::LoadSnapshot { id }) => format!("load snapshot {}", plain_id(*id)),
         Output::Sync { end } => format!("sync to {}", end.value()),
         Output::Send { to, request, correlation } => format!("to {to} #{}: {}", correlation.0, print_request(request)),
         Output::Reply { token, response } => format!("reply to #{token}: {}", print_response(response)),
@@ -266,6 +304,9 @@ fn print_request(request: &Request) -> String {
         Request::EndQuorumEpoch(end) => {
             format!("{} led epoch {}, successors {}", end.leader, end.epoch, plain(&end.successors))
         }
+        Request::FetchSnapshot(fetch) => {
+            format!("part of snapshot {} from {}, in epoch {}", plain_id(fetch.id), fetch.position, fetch.epoch)
+        }
         Request::Fetch(fetch) => format!(
             "fetch from {} after epoch {}, in epoch {}, high watermark {}, wait {}",
             fetch.offset.value(),
@@ -286,6 +327,8 @@ fn print_response(response: &Response) -> String {
         Response::Fetch(FetchAnswer { diverging: Some(diverging), .. }) => {
             format!("diverging, epoch {} ends at {}", diverging.epoch, diverging.end.value())
         }
+        Response::Fetch(FetchAnswer { snapshot: Some(id), .. }) => format!("load snapshot {}", plain_id(*id)),
+        Response::FetchSnapshot(answer) => format!("snapshot {} from {}", plain_id(answer.id), answer.position),
         Response::Fetch(FetchAnswer { high_watermark, records_from, .. }) => format!(
             "records from {}, high watermark {}",
             or_none(records_from.map(Offset::value)),
@@ -311,6 +354,11 @@ fn elections() {
 #[test]
 fn leaders() {
     run("testdata/leaders.txt");
+}
+
+#[test]
+fn snapshots() {
+    run("testdata/snapshots.txt");
 }
 
 #[test]
