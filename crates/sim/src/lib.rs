@@ -3,6 +3,9 @@
 mod disk;
 mod fuzz;
 mod group;
+mod links;
+mod queue;
+mod raft;
 mod random;
 
 pub use disk::{Call, DataLoss, DiskStats, EIO, EMFILE, ENOSPC, Effect, Fault, NameLoss, SimDisk};

@@ -37,6 +37,8 @@ enum Name {
     Dir,
     /// A group coordinator with many members.
     Group,
+    /// A metadata quorum of several nodes.
+    Raft,
 }
 
 impl From<Name> for World {
@@ -45,6 +47,7 @@ impl From<Name> for World {
             Name::Log => Self::Log,
             Name::Dir => Self::Dir,
             Name::Group => Self::Group,
+            Name::Raft => Self::Raft,
         }
     }
 }

@@ -2,7 +2,7 @@
 //!
 //! `cargo run --release -p highwater-sim -- log --seeds 0..10000` plays more of them, in half a minute.
 //!
-//! That they can fail is proven by `crates/sim/faults/run`, which plants eight faults, each of which a history notices:
+//! That they can fail is proven by `crates/sim/faults/run`, which plants thirteen faults, each of which a history notices:
 //!
 //! | fault | first seed that notices |
 //! | --- | --- |
@@ -14,6 +14,11 @@
 //! | answer before the high watermark | 0 of `group` |
 //! | give a partition that another still has | 13 of `group` |
 //! | answer what was not appended | 0 of `group` |
+//! | count what the leader has not synced | 2 of `raft` |
+//! | keep what the leader has not | 21 of `raft` |
+//! | fetch on before the sync | 0 of `raft` |
+//! | give a vote that is not stored | 0 of `raft` |
+//! | elect whoever asks | 6 of `raft` |
 
 use std::ops::Range;
 use std::panic::catch_unwind;
@@ -43,13 +48,18 @@ fn groups_keep_their_promises() {
 }
 
 #[test]
+fn quorums_keep_what_is_committed() {
+    play(World::Raft, 0..100);
+}
+
+#[test]
 fn a_seed_is_one_history() {
     let told = |world: World, seed| {
         let mut lines = Vec::new();
         world.run(seed, &mut Trace::to(&mut |line| lines.push(line)).with_calls(true));
         lines
     };
-    for world in [World::Log, World::Dir, World::Group] {
+    for world in [World::Log, World::Dir, World::Group, World::Raft] {
         assert_eq!(told(world, 3), told(world, 3));
         assert_ne!(told(world, 3), told(world, 4));
     }

@@ -20,6 +20,8 @@ pub enum World {
     Dir,
     /// A group coordinator with many members.
     Group,
+    /// A metadata quorum of several nodes.
+    Raft,
 }
 
 impl World {
@@ -30,6 +32,7 @@ impl World {
             Self::Log => "log",
             Self::Dir => "dir",
             Self::Group => "group",
+            Self::Raft => "raft",
         }
     }
 
@@ -43,6 +46,7 @@ impl World {
             Self::Log => log_world::run(seed, trace),
             Self::Dir => dir_world::run(seed, trace),
             Self::Group => crate::group::run(seed, trace),
+            Self::Raft => crate::raft::run(seed, trace),
         }
     }
 

@@ -1,6 +1,4 @@
-//! What happens when, in virtual time.
-
-use std::collections::BTreeMap;
+//! What happens to a coordinator and its members.
 
 use highwater_group::Response;
 
@@ -27,26 +25,9 @@ pub(super) enum Event {
     Changes,
 }
 
-/// Events by time, and in the order in which they were put where times are equal.
-#[derive(Debug, Default)]
-pub(super) struct Queue {
-    events: BTreeMap<(u64, u64), Event>,
-    count: u64,
-}
-
-impl Queue {
-    pub(super) fn put(&mut self, at_ms: u64, event: Event) {
-        self.count += 1;
-        self.events.insert((at_ms, self.count), event);
-    }
-
-    pub(super) fn pop(&mut self) -> Option<(u64, Event)> {
-        let ((at_ms, _), event) = self.events.pop_first()?;
-        Some((at_ms, event))
-    }
-
-    /// Drops the crashes and changes that were still to come.
-    pub(super) fn heal(&mut self) {
-        self.events.retain(|_, event| !matches!(event, Event::Crashes | Event::Changes));
+impl Event {
+    /// Whether it still happens once the world has healed.
+    pub(super) fn is_harmless(&self) -> bool {
+        !matches!(self, Self::Crashes | Self::Changes)
     }
 }

@@ -11,19 +11,20 @@ use super::book::Book;
 use super::classic_member::ClassicMember;
 use super::consumer_member::{ConsumerMember, Subscription};
 use super::member::{Counters, Member, Next, Protocol};
-use super::network::{Event, Queue};
+use super::network::Event;
 use super::plan::Plan;
 use super::server::{Effects, Server};
 use super::topics::SimTopics;
 use crate::Random;
 use crate::fuzz::Trace;
+use crate::queue::Queue;
 
 /// Everything there is.
 struct World<'t, 'f> {
     plan: Plan,
     random: Random,
     now_ms: u64,
-    queue: Queue,
+    queue: Queue<Event>,
     server: Server,
     topics: SimTopics,
     members: Vec<Member>,
@@ -79,7 +80,7 @@ impl World<'_, '_> {
         self.trace.say(|| format!("{chaos_ms}: the world heals"));
         self.plan.heal();
         self.server.heal(&self.plan);
-        self.queue.heal();
+        self.queue.retain(Event::is_harmless);
         for member in &mut self.members {
             member.paused_until = 0;
         }
