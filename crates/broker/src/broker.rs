@@ -360,6 +360,7 @@ fn registration(config: &BrokerConfig, directories: &Directories) -> BrokerRegis
             .collect(),
         rack: config.rack.clone(),
         log_dirs: directories.iter().map(|directory| directory.id()).collect(),
+        previous_epoch: None,
     }
 }
 

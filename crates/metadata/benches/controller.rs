@@ -58,6 +58,7 @@ fn controller() -> Controller {
         ],
         rack: None,
         log_dirs: vec![DirectoryId(Uuid::from_bytes([8; 16]))],
+        previous_epoch: None,
     };
     let registered = controller.register_broker(&registration, Offset::new(1)).unwrap();
     let epoch = commit(&mut controller, registered);

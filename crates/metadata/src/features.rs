@@ -23,6 +23,11 @@ pub const GROUP_VERSION: &str = "group.version";
 /// Highest level of [`GROUP_VERSION`], and that of a new cluster.
 pub const GROUP_VERSION_MAX: i16 = 1;
 
+/// Name of the feature that keeps eligible leader replicas (KIP-966), at level 1.
+///
+/// Obeyed where a log taken over from Apache Kafka has finalized it, but not yet offered.
+pub const ELIGIBLE_LEADER_REPLICAS_VERSION: &str = "eligible.leader.replicas.version";
+
 /// A feature and the levels that this version can work at.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct SupportedFeature {
@@ -58,6 +63,12 @@ pub fn finalized(image: &MetadataImage) -> impl Iterator<Item = (&'static str, i
 #[must_use]
 pub fn has_consumer_groups(image: &MetadataImage) -> bool {
     image.feature_level(GROUP_VERSION).is_some_and(|level| 1 <= level)
+}
+
+/// Whether replicas that leave the in-sync set below `min.insync.replicas` stay eligible (KIP-966).
+#[must_use]
+pub fn has_eligible_leader_replicas(image: &MetadataImage) -> bool {
+    image.feature_level(ELIGIBLE_LEADER_REPLICAS_VERSION).is_some_and(|level| 1 <= level)
 }
 
 const _: () = assert!(METADATA_VERSION_MIN <= METADATA_VERSION_DEFAULT);

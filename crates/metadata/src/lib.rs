@@ -6,18 +6,21 @@ pub mod config;
 mod controller;
 mod error;
 pub mod features;
+mod heartbeat;
 mod image;
 mod quorum;
 pub mod record;
 
 pub use config::{ConfigResolver, ResolvedConfig, ResourceKind, StaticConfig, TopicConfig};
 pub use controller::{
-    AlterConfigs, AlterConfigsResult, BrokerRegistration, ConfigEdit, Controller, ControllerConfig, CreatePartitions,
-    CreatePartitionsResult, CreateTopicResult, CreateTopics, CreatedTopic, Decision, DeleteTopicResult, FeatureUpdate,
-    IncrementalAlterConfigs, IncrementalResource, NewPartitions, NewTopic, PRODUCER_IDS_PER_BLOCK, ProducerIdBlock,
-    RECORDS_PER_BATCH_MAX, ReplaceResource, ReplicaAssignment, TopicSelector, UpdateFeatures, UpgradeType,
+    AlterConfigs, AlterConfigsResult, BrokerHeartbeat, BrokerRegistration, BrokerState, ConfigEdit, Controller,
+    ControllerConfig, CreatePartitions, CreatePartitionsResult, CreateTopicResult, CreateTopics, CreatedTopic,
+    Decision, DeleteTopicResult, Election, FeatureUpdate, HeartbeatAnswer, IncrementalAlterConfigs,
+    IncrementalResource, NewPartitions, NewTopic, PRODUCER_IDS_PER_BLOCK, ProducerIdBlock, RECORDS_PER_BATCH_MAX,
+    ReplaceResource, ReplicaAssignment, TopicSelector, UpdateFeatures, UpgradeType,
 };
 pub use error::{ApiError, ApplyError};
+pub use heartbeat::{HeartbeatConfig, Heartbeats};
 pub use image::{BrokerImage, ConfigMap, MetadataImage, PartitionImage, TopicImage};
 pub use quorum::MetadataQuorum;
 pub use record::{

@@ -166,6 +166,7 @@ impl World {
             ],
             rack: None,
             log_dirs: vec![DirectoryId(Uuid::from_bytes([200; 16]))],
+            previous_epoch: None,
         };
         let decision = self.controller.register_broker(&registration, Offset::new(self.log.len() as u64));
         self.commit_or_refuse(decision, |epoch| format!("epoch {}\n", epoch.0))

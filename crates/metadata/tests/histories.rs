@@ -97,6 +97,7 @@ impl History {
                     ],
                     rack: Some((node % 2).to_string()),
                     log_dirs: vec![DirectoryId(Uuid::from_bytes([9; 16]))],
+                    previous_epoch: None,
                 };
                 let next_offset = Offset::new(self.log.len() as u64);
                 controller.register_broker(&registration, next_offset).unwrap().records

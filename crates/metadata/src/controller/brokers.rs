@@ -1,9 +1,9 @@
 //! Brokers coming and going.
 
-use super::{Controller, Decision, election, placement};
+use super::{Controller, Decision, partition_index::PartitionKey};
 use crate::{
     ApiError, features,
-    record::{BrokerRegistrationChange, Endpoint, FeatureRange, MetadataRecord, PartitionChange, RegisterBroker},
+    record::{BrokerRegistrationChange, Endpoint, FeatureRange, MetadataRecord, RegisterBroker},
 };
 use highwater_types::{BrokerEpoch, DirectoryId, ErrorCode, NodeId, Offset, Uuid};
 
@@ -22,6 +22,9 @@ pub struct BrokerRegistration {
     pub rack: Option<String>,
     /// Its log directories that work.
     pub log_dirs: Vec<DirectoryId>,
+    /// Epoch of the registration under which it last ended cleanly, from its log directories; `None` if
+    /// it did not end cleanly, or is new (KIP-966).
+    pub previous_epoch: Option<BrokerEpoch>,
 }
 
 impl Controller {
@@ -29,7 +32,10 @@ impl Controller {
     ///
     /// `next_offset` is the offset that the first record of this decision will get. A new process takes the
     /// place of the last one of the same broker at once, so the caller must know that the last one has
-    /// ended, as a node that registers with itself does. The partitions that the last one led get other
+    /// ended: ask [`Heartbeats::check_registration`](crate::Heartbeats::check_registration) before, unless a
+    /// node registers with itself. One whose `previous_epoch` is not that of the last one may have lost the
+    /// end of its logs, so it is no longer an eligible leader anywhere, and the leaders of its partitions
+    /// get a new epoch. The partitions that the last one led get other
     /// leaders, or none until the broker is unfenced. The same process may register again to change what it
     /// said; it keeps its epoch and whether it is fenced.
     ///
@@ -48,12 +54,15 @@ impl Controller {
         let previous = self.image.broker(registration.node);
         let same_process = previous.filter(|broker| broker.incarnation == registration.incarnation);
         let mut records = match (previous, same_process) {
-            (Some(_), None) => self.departure(registration.node),
+            (Some(previous), None) => {
+                let clean = registration.previous_epoch == Some(previous.epoch);
+                self.departure(registration.node, !clean)
+            }
             _ => Vec::new(),
         };
         let new_epoch = BrokerEpoch(next_offset.plus(records.len() as u64).value());
         let epoch = same_process.map_or(new_epoch, |broker| broker.epoch);
-        let BrokerRegistration { node, incarnation, endpoints, features, rack, log_dirs } = registration.clone();
+        let BrokerRegistration { node, incarnation, endpoints, features, rack, log_dirs, .. } = registration.clone();
         records.push(MetadataRecord::RegisterBroker(RegisterBroker {
             node,
             incarnation,
@@ -82,16 +91,10 @@ impl Controller {
         if !fenced {
             return Ok(Decision::new(Vec::new(), ()));
         }
-        let mut records = vec![registration_change(node, epoch, false)];
-        let is_active = |other| other == node || placement::is_active(&self.image, other);
-        for topic in self.image.topics() {
-            let may_be_unclean = || self.resolver().topic_config(topic.name().as_str()).unclean_leader_election;
-            let elections = topic.partitions().filter(|(_, partition)| partition.replicas.contains(&node));
-            records.extend(elections.filter_map(|(index, partition)| {
-                let change = election::elect(topic.id(), index, partition, is_active, may_be_unclean)?;
-                Some(MetadataRecord::PartitionChange(change))
-            }));
-        }
+        let mut records = vec![registration_change(node, epoch, Some(false), false, None)];
+        let leaderless = |key: &PartitionKey| self.partition(*key).is_some_and(|partition| partition.leader.is_none());
+        let keys = self.index.of_broker(node).filter(leaderless);
+        records.extend(self.change_all(keys, |target| target.arriving = Some(node)));
         Ok(Decision::new(records, ()))
     }
 
@@ -108,8 +111,8 @@ impl Controller {
         if fenced {
             return Ok(Decision::new(Vec::new(), ()));
         }
-        let mut records = self.departure(node);
-        records.push(registration_change(node, epoch, true));
+        let mut records = self.departure(node, false);
+        records.push(registration_change(node, epoch, Some(true), false, None));
         Ok(Decision::new(records, ()))
     }
 
@@ -125,17 +128,36 @@ impl Controller {
         }
     }
 
-    /// The changes that take a broker out of every leadership and in-sync set.
-    fn departure(&self, node: NodeId) -> Vec<MetadataRecord> {
-        let is_active = |other| other != node && placement::is_active(&self.image, other);
-        let change = |(topic_id, (index, partition))| -> Option<PartitionChange> {
-            election::without(topic_id, index, partition, node, is_active)
+    /// The changes that take a broker out of every leadership and in-sync set, and after an unclean end
+    /// also out of the eligible leader replicas.
+    pub(super) fn departure(&self, node: NodeId, unclean: bool) -> Vec<MetadataRecord> {
+        let concerned = |key: &PartitionKey| {
+            self.partition(*key).is_some_and(|partition| {
+                let eligible = unclean && partition.elr.contains(&node);
+                eligible || partition.leader == Some(node) || partition.isr.contains(&node)
+            })
         };
-        let partitions = self.image.topics().flat_map(|topic| {
-            let partitions = topic.partitions().map(|(index, partition)| (index, &**partition));
-            partitions.map(|found| (topic.id(), found))
-        });
-        partitions.filter_map(change).map(MetadataRecord::PartitionChange).collect()
+        self.change_all(self.index.of_broker(node).filter(concerned), |target| {
+            target.departing = Some(node);
+            target.isr.retain(|member| *member != node);
+            target.unclean_shutdown = unclean.then_some(node);
+        })
+    }
+
+    /// Decides that a broker has left for good: it is not expected back, and may not register under the
+    /// same epoch. Partitions keep it as a replica until they are reassigned.
+    ///
+    /// # Errors
+    ///
+    /// `BROKER_ID_NOT_REGISTERED` if there is no such broker.
+    pub fn unregister_broker(&self, node: NodeId) -> Result<Decision<()>, ApiError> {
+        let Some(broker) = self.image.broker(node) else {
+            let why = format!("Broker ID {node} is not currently registered");
+            return Err(ApiError::new(ErrorCode::BrokerIdNotRegistered, why));
+        };
+        let mut records = self.departure(node, false);
+        records.push(MetadataRecord::UnregisterBroker { node, epoch: broker.epoch });
+        Ok(Decision::new(records, ()))
     }
 
     fn check_registration(&self, registration: &BrokerRegistration) -> Result<(), ApiError> {
@@ -159,12 +181,18 @@ impl Controller {
     }
 }
 
-fn registration_change(node: NodeId, epoch: BrokerEpoch, fenced: bool) -> MetadataRecord {
+pub(super) fn registration_change(
+    node: NodeId,
+    epoch: BrokerEpoch,
+    fenced: Option<bool>,
+    in_controlled_shutdown: bool,
+    log_dirs: Option<Vec<DirectoryId>>,
+) -> MetadataRecord {
     MetadataRecord::BrokerRegistrationChange(BrokerRegistrationChange {
         node,
         epoch,
-        fenced: Some(fenced),
-        in_controlled_shutdown: false,
-        log_dirs: None,
+        fenced,
+        in_controlled_shutdown,
+        log_dirs,
     })
 }

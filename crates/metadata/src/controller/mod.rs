@@ -1,12 +1,14 @@
 //! The controller: decides what to write on each request, and applies what was written.
 
 mod alter_configs;
+mod broker_heartbeat;
 mod brokers;
 mod config_rules;
 mod create_partitions;
 mod create_topics;
 mod delete_topics;
-mod election;
+mod partition_change;
+mod partition_index;
 mod placement;
 mod producer_ids;
 mod update_features;
@@ -15,19 +17,22 @@ use crate::{
     ApplyError,
     config::{ConfigResolver, StaticConfig},
     features,
-    image::MetadataImage,
+    image::{MetadataImage, PartitionImage},
     record::MetadataRecord,
 };
 use highwater_types::{NodeId, TopicName};
-use std::collections::BTreeSet;
+use partition_index::{PartitionKey, PartitionsIndex};
+use std::{collections::BTreeSet, sync::Arc};
 
 pub use alter_configs::{
     AlterConfigs, AlterConfigsResult, ConfigEdit, IncrementalAlterConfigs, IncrementalResource, ReplaceResource,
 };
+pub use broker_heartbeat::{BrokerHeartbeat, BrokerState, HeartbeatAnswer};
 pub use brokers::BrokerRegistration;
 pub use create_partitions::{CreatePartitions, CreatePartitionsResult, NewPartitions};
 pub use create_topics::{CreateTopicResult, CreateTopics, CreatedTopic, NewTopic};
 pub use delete_topics::{DeleteTopicResult, TopicSelector};
+pub use partition_change::Election;
 pub use placement::ReplicaAssignment;
 pub use producer_ids::{PRODUCER_IDS_PER_BLOCK, ProducerIdBlock};
 pub use update_features::{FeatureUpdate, UpdateFeatures, UpgradeType};
@@ -81,6 +86,8 @@ pub struct Controller {
     /// Topics whose name holds `.` or `_`, with the name they would share with others; see
     /// [`TopicName::collision_key`].
     collisions: BTreeSet<(String, TopicName)>,
+    /// Follows from the image.
+    index: PartitionsIndex,
     /// Records since the beginning of a metadata transaction that has not ended.
     transaction: Option<Vec<MetadataRecord>>,
 }
@@ -91,7 +98,14 @@ impl Controller {
     pub fn new(config: ControllerConfig) -> Self {
         let ControllerConfig { cluster_id, node, static_config } = config;
         let image = MetadataImage::empty(&cluster_id, node);
-        Self { node, static_config, image, collisions: BTreeSet::new(), transaction: None }
+        Self {
+            node,
+            static_config,
+            image,
+            collisions: BTreeSet::new(),
+            index: PartitionsIndex::default(),
+            transaction: None,
+        }
     }
 
     /// The state as of the last applied record. Costs a few reference counts.
@@ -158,7 +172,22 @@ impl Controller {
             MetadataRecord::RemoveTopic { id } => self.image.topic_by_id(*id).map(|topic| topic.name().clone()),
             _ => None,
         };
+        let key = PartitionsIndex::key_of(record);
+        let old_partition = key.and_then(|key| self.partition(key)).cloned();
+        let old_topic = match record {
+            MetadataRecord::RemoveTopic { id } => self.image.topic_by_id(*id).cloned(),
+            _ => None,
+        };
         self.image.apply(record)?;
+        if let Some(key) = key {
+            let new = self.partition(key).cloned();
+            self.index.update(key, old_partition.as_deref(), new.as_deref());
+        }
+        if let Some(topic) = &old_topic {
+            for (index, partition) in topic.partitions() {
+                self.index.update((topic.id(), index), Some(partition), None);
+            }
+        }
         if let MetadataRecord::Topic { name, .. } = record
             && may_collide(name)
         {
@@ -168,6 +197,10 @@ impl Controller {
             self.collisions.remove(&(name.collision_key(), name));
         }
         Ok(())
+    }
+
+    fn partition(&self, (topic_id, index): PartitionKey) -> Option<&Arc<PartitionImage>> {
+        self.image.topic_by_id(topic_id)?.partition(index)
     }
 
     fn resolver(&self) -> ConfigResolver<'_> {
