@@ -4,6 +4,7 @@
 mod chunk_map;
 pub mod config;
 mod controller;
+mod delta;
 mod error;
 pub mod features;
 mod heartbeat;
@@ -13,12 +14,14 @@ pub mod record;
 
 pub use config::{ConfigResolver, ResolvedConfig, ResourceKind, StaticConfig, TopicConfig};
 pub use controller::{
-    AlterConfigs, AlterConfigsResult, BrokerHeartbeat, BrokerRegistration, BrokerState, ConfigEdit, Controller,
-    ControllerConfig, CreatePartitions, CreatePartitionsResult, CreateTopicResult, CreateTopics, CreatedTopic,
-    Decision, DeleteTopicResult, Election, FeatureUpdate, HeartbeatAnswer, IncrementalAlterConfigs,
-    IncrementalResource, NewPartitions, NewTopic, PRODUCER_IDS_PER_BLOCK, ProducerIdBlock, RECORDS_PER_BATCH_MAX,
-    ReplaceResource, ReplicaAssignment, TopicSelector, UpdateFeatures, UpgradeType,
+    AlterConfigs, AlterConfigsResult, AlterIsr, AlterIsrResult, AlterPartition, AlterReassignments,
+    BALANCE_PER_PASS_MAX, BrokerHeartbeat, BrokerRegistration, BrokerState, ConfigEdit, Controller, ControllerConfig,
+    CreatePartitions, CreatePartitionsResult, CreateTopicResult, CreateTopics, CreatedTopic, Decision,
+    DeleteTopicResult, Election, FeatureUpdate, HeartbeatAnswer, IncrementalAlterConfigs, IncrementalResource,
+    NewPartitions, NewTopic, PRODUCER_IDS_PER_BLOCK, ProducerIdBlock, RECORDS_PER_BATCH_MAX, ReassignPartition,
+    Reassignment, ReplaceResource, ReplicaAssignment, TopicSelector, UpdateFeatures, UpgradeType,
 };
+pub use delta::MetadataDelta;
 pub use error::{ApiError, ApplyError};
 pub use heartbeat::{HeartbeatConfig, Heartbeats};
 pub use image::{BrokerImage, ConfigMap, MetadataImage, PartitionImage, TopicImage};

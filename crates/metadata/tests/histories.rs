@@ -5,12 +5,13 @@
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 use highwater_metadata::{
-    BrokerRegistration, ConfigChange, ConfigEdit, Controller, ControllerConfig, CreatePartitions, CreateTopics,
-    Endpoint, FeatureRange, IncrementalAlterConfigs, IncrementalResource, MetadataRecord, NewPartitions, NewTopic,
-    PartitionChange, PartitionImage, PartitionRecord, ResourceKind, StaticConfig, TopicSelector,
+    AlterIsr, AlterPartition, AlterReassignments, BrokerHeartbeat, BrokerRegistration, ConfigChange, ConfigEdit,
+    Controller, ControllerConfig, CreatePartitions, CreateTopics, Election, Endpoint, FeatureRange, HeartbeatConfig,
+    Heartbeats, IncrementalAlterConfigs, IncrementalResource, LeaderRecovery, MetadataRecord, NewPartitions, NewTopic,
+    PartitionChange, PartitionImage, PartitionRecord, ReassignPartition, ResourceKind, StaticConfig, TopicSelector,
 };
 use highwater_types::{
-    BrokerEpoch, DirectoryId, LeaderEpoch, NodeId, Offset, PartitionEpoch, PartitionIndex, ProducerId, TopicId,
+    BrokerEpoch, DirectoryId, LeaderEpoch, NodeId, Offset, PartitionEpoch, PartitionIndex, ProducerId, Ticks, TopicId,
     TopicName, Uuid,
 };
 use proptest::prelude::*;
@@ -21,11 +22,40 @@ enum Op {
     Register(u32, u8),
     Unfence(u32),
     Fence(u32),
-    Create { names: Vec<u8>, partitions: i32, replication: i16, validate: bool },
+    Create {
+        names: Vec<u8>,
+        partitions: i32,
+        replication: i16,
+        validate: bool,
+    },
     Delete(Vec<u8>),
     AddPartitions(u8, i32),
     Alter(u8, String, i8, String),
     ProducerIds(u32),
+    /// Whether it ended cleanly.
+    Restart(u32, u8, bool),
+    Heartbeat {
+        node: u32,
+        want_fence: bool,
+        want_shutdown: bool,
+    },
+    /// A mask of the replicas that the leader names.
+    AlterIsr {
+        topic: u8,
+        mask: u8,
+    },
+    Reassign {
+        topic: u8,
+        replicas: Option<Vec<i32>>,
+    },
+    Elect {
+        topic: u8,
+        election: Election,
+    },
+    Sweep,
+    Balance,
+    /// Turns eligible leader replicas on or off.
+    Elr(bool),
 }
 
 fn op() -> impl Strategy<Value = Op> {
@@ -47,7 +77,26 @@ fn op() -> impl Strategy<Value = Op> {
             prop::sample::select(vec!["1", "compact", "delete", "x"]),
         )
             .prop_map(|(topic, name, operation, value)| Op::Alter(topic, name.into(), operation, value.into())),
-        node.prop_map(Op::ProducerIds),
+        node.clone().prop_map(Op::ProducerIds),
+        (node.clone(), 0u8..3, any::<bool>()).prop_map(|(node, incarnation, clean)| Op::Restart(
+            node,
+            incarnation,
+            clean
+        )),
+        (node.clone(), any::<bool>(), any::<bool>()).prop_map(|(node, want_fence, want_shutdown)| Op::Heartbeat {
+            node,
+            want_fence,
+            want_shutdown
+        }),
+        (0u8..6, any::<u8>()).prop_map(|(topic, mask)| Op::AlterIsr { topic, mask }),
+        (0u8..6, any::<u8>()).prop_map(|(topic, mask)| Op::AlterIsr { topic, mask }),
+        (0u8..6, prop::option::weighted(0.8, prop::collection::vec(0i32..4, 1..4)))
+            .prop_map(|(topic, replicas)| Op::Reassign { topic, replicas }),
+        (0u8..6, prop::sample::select(vec![Election::Preferred, Election::Unclean]))
+            .prop_map(|(topic, election)| Op::Elect { topic, election }),
+        Just(Op::Sweep),
+        Just(Op::Balance),
+        any::<bool>().prop_map(Op::Elr),
     ]
 }
 
@@ -86,7 +135,7 @@ impl History {
     fn decide(&mut self, op: &Op) -> Vec<MetadataRecord> {
         let controller = &self.controller;
         match op {
-            Op::Register(node, incarnation) => {
+            Op::Register(node, incarnation) | Op::Restart(node, incarnation, _) => {
                 let registration = BrokerRegistration {
                     node: NodeId::new(*node),
                     incarnation: Uuid::from_bytes([*incarnation + 1; 16]),
@@ -97,7 +146,7 @@ impl History {
                     ],
                     rack: Some((node % 2).to_string()),
                     log_dirs: vec![DirectoryId(Uuid::from_bytes([9; 16]))],
-                    previous_epoch: None,
+                    previous_epoch: matches!(op, Op::Restart(_, _, true)).then(|| self.epoch(NodeId::new(*node))),
                 };
                 let next_offset = Offset::new(self.log.len() as u64);
                 controller.register_broker(&registration, next_offset).unwrap().records
@@ -143,6 +192,37 @@ impl History {
                 let request = IncrementalAlterConfigs { resources, validate_only: false };
                 controller.incremental_alter_configs(&request).records
             }
+            Op::Heartbeat { node, want_fence, want_shutdown } => {
+                let node = NodeId::new(*node);
+                let image = controller.image();
+                let metadata_offset = Offset::new(self.log.len() as u64);
+                let beats = Heartbeats::new(HeartbeatConfig::default(), &image, Offset::ZERO, Ticks(0));
+                let request = BrokerHeartbeat {
+                    node,
+                    epoch: self.epoch(node),
+                    metadata_offset,
+                    want_fence: *want_fence,
+                    want_shutdown: *want_shutdown,
+                    offline_log_dirs: Vec::new(),
+                };
+                controller.broker_heartbeat(&beats, &request).map(|d| d.records).unwrap_or_default()
+            }
+            Op::AlterIsr { topic, mask } => self.alter_isr(*topic, *mask),
+            Op::Reassign { topic, replicas } => {
+                let partition = ReassignPartition { topic: name(*topic), partition: 0, replicas: replicas.clone() };
+                let request = AlterReassignments { partitions: vec![partition], allow_replication_factor_change: true };
+                controller.alter_reassignments(&request).records
+            }
+            Op::Elect { topic, election } => {
+                controller.elect_leaders(*election, &[(name(*topic), PartitionIndex::ZERO)]).records
+            }
+            Op::Sweep => controller.elect_leaderless().records,
+            Op::Balance => controller.balance_leaders().records,
+            Op::Elr(on) => {
+                // What the feature's end means for those who are eligible is the administrator's to say.
+                let name = "eligible.leader.replicas.version".to_owned();
+                if *on { vec![MetadataRecord::FeatureLevel { name, level: 1 }] } else { Vec::new() }
+            }
             Op::ProducerIds(node) => {
                 let node = NodeId::new(*node);
                 let Ok(decision) = controller.allocate_producer_ids(node, self.epoch(node)) else { return Vec::new() };
@@ -154,11 +234,37 @@ impl History {
         }
     }
 
+    fn alter_isr(&self, topic: u8, mask: u8) -> Vec<MetadataRecord> {
+        let image = self.controller.image();
+        let Some(topic) = image.topic(&name(topic)) else { return Vec::new() };
+        let Some(state) = topic.partition(PartitionIndex::ZERO) else { return Vec::new() };
+        let Some(leader) = state.leader else { return Vec::new() };
+        let named = |node: &NodeId| *node == leader || mask & (1 << node.value()) != 0;
+        let isr = state.replicas.iter().copied().filter(named).map(|node| (node, Some(self.epoch(node)))).collect();
+        let partition = AlterIsr {
+            topic_id: topic.id(),
+            partition: PartitionIndex::ZERO,
+            leader_epoch: state.leader_epoch,
+            partition_epoch: state.partition_epoch,
+            isr,
+            recovery: LeaderRecovery::Recovered,
+        };
+        let request = AlterPartition { node: leader, epoch: self.epoch(leader), partitions: vec![partition] };
+        self.controller.alter_partition(&request).unwrap().records
+    }
+
     fn step(&mut self, op: &Op) {
         let before = self.controller.clone();
         let records = self.decide(op);
         assert_eq!(before, self.controller, "deciding changed the state");
         for record in records {
+            if let MetadataRecord::PartitionChange(change) = &record {
+                let image = self.controller.image();
+                let old = image.topic_by_id(change.topic_id).unwrap().partition(change.partition).unwrap();
+                let dropped =
+                    old.replicas.iter().any(|node| change.replicas.as_ref().is_some_and(|r| !r.contains(node)));
+                assert!(!dropped || change.leader.is_some(), "a dropped replica raises the leader epoch");
+            }
             if let MetadataRecord::Topic { id, .. } = &record {
                 assert!(self.topic_ids.insert(*id), "a topic id was used twice");
             }
@@ -170,6 +276,10 @@ impl History {
 
     fn check(&self) {
         let image = self.controller.image();
+        let mut restored = Controller::new(config());
+        image.to_records().try_for_each(|record| restored.apply(&record)).unwrap();
+        assert_eq!(restored, self.controller, "the snapshot gives another state");
+        let has_elr = image.feature_level("eligible.leader.replicas.version") == Some(1);
         let mut partitions = 0;
         let mut collision_keys = BTreeSet::new();
         for topic in image.topics() {
@@ -179,7 +289,7 @@ impl History {
             partitions += topic.partition_count();
             for (at, (index, partition)) in topic.partitions().enumerate() {
                 assert_eq!(at, usize::try_from(index.value()).unwrap(), "partitions have no gaps");
-                check_partition(partition, |node| image.broker(node).is_some_and(|broker| broker.is_active()));
+                check_partition(partition, has_elr, |node| image.broker(node).is_some_and(|broker| broker.is_active()));
             }
         }
         assert_eq!(partitions, image.partition_count());
@@ -189,9 +299,13 @@ impl History {
     }
 }
 
-fn check_partition(partition: &PartitionImage, is_active: impl Fn(NodeId) -> bool) {
-    let PartitionImage { replicas, isr, leader, directories, .. } = partition;
-    assert!(!isr.is_empty());
+fn check_partition(partition: &PartitionImage, has_elr: bool, is_active: impl Fn(NodeId) -> bool) {
+    let PartitionImage { replicas, isr, leader, directories, elr, adding, removing, .. } = partition;
+    assert!(has_elr || !isr.is_empty());
+    assert!(has_elr || elr.is_empty());
+    assert!(elr.iter().all(|member| replicas.contains(member) && !isr.contains(member)), "eligible and in sync");
+    assert!(isr.is_empty() || elr.is_empty() || isr.len() < replicas.len(), "eligible though enough are in sync");
+    assert!(adding.iter().chain(removing).all(|node| replicas.contains(node)), "moves but is not a replica");
     assert_eq!(replicas.len(), replicas.iter().collect::<BTreeSet<_>>().len(), "a broker has one replica");
     assert_eq!(replicas.len(), directories.len());
     assert!(isr.iter().all(|member| replicas.contains(member)), "in sync but not a replica");
@@ -201,6 +315,7 @@ fn check_partition(partition: &PartitionImage, is_active: impl Fn(NodeId) -> boo
             assert!(isr.iter().all(|member| is_active(*member)), "in sync but not active");
         }
         // The last in-sync replica stays one after it has gone.
+        None if isr.is_empty() => assert!(has_elr && !elr.iter().any(|member| is_active(*member)), "nobody leads"),
         None => assert!(isr.len() == 1 && !is_active(isr[0]), "nobody leads though somebody could"),
     }
 }

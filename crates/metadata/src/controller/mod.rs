@@ -1,16 +1,19 @@
 //! The controller: decides what to write on each request, and applies what was written.
 
 mod alter_configs;
+mod alter_partition;
 mod broker_heartbeat;
 mod brokers;
 mod config_rules;
 mod create_partitions;
 mod create_topics;
 mod delete_topics;
+mod elect_leaders;
 mod partition_change;
 mod partition_index;
 mod placement;
 mod producer_ids;
+mod reassign;
 mod update_features;
 
 use crate::{
@@ -27,14 +30,17 @@ use std::{collections::BTreeSet, sync::Arc};
 pub use alter_configs::{
     AlterConfigs, AlterConfigsResult, ConfigEdit, IncrementalAlterConfigs, IncrementalResource, ReplaceResource,
 };
+pub use alter_partition::{AlterIsr, AlterIsrResult, AlterPartition};
 pub use broker_heartbeat::{BrokerHeartbeat, BrokerState, HeartbeatAnswer};
 pub use brokers::BrokerRegistration;
 pub use create_partitions::{CreatePartitions, CreatePartitionsResult, NewPartitions};
 pub use create_topics::{CreateTopicResult, CreateTopics, CreatedTopic, NewTopic};
 pub use delete_topics::{DeleteTopicResult, TopicSelector};
+pub use elect_leaders::BALANCE_PER_PASS_MAX;
 pub use partition_change::Election;
 pub use placement::ReplicaAssignment;
 pub use producer_ids::{PRODUCER_IDS_PER_BLOCK, ProducerIdBlock};
+pub use reassign::{AlterReassignments, ReassignPartition, Reassignment};
 pub use update_features::{FeatureUpdate, UpdateFeatures, UpgradeType};
 
 /// Most records that one user request writes, and so most partitions it creates. Larger requests are

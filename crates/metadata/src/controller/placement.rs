@@ -61,6 +61,25 @@ pub(super) fn check_manual(
     replication_factor: Option<usize>,
 ) -> Result<Vec<NodeId>, ApiError> {
     let refused = |why: String| Err(ApiError::new(ErrorCode::InvalidReplicaAssignment, why));
+    let nodes = check_registered(image, replicas)?;
+    if let Some(expected) = replication_factor
+        && expected != nodes.len()
+    {
+        return refused(format!(
+            "The manual partition assignment includes a partition with {} replica(s), but this is not consistent \
+             with previous partitions, which have {expected} replica(s).",
+            nodes.len()
+        ));
+    }
+    if !nodes.iter().any(|node| is_active(image, *node)) {
+        return refused(format!("All brokers specified in the manual partition assignment {replicas:?} are fenced."));
+    }
+    Ok(nodes)
+}
+
+/// Checks that the brokers a client chose for one partition exist and differ.
+pub(super) fn check_registered(image: &MetadataImage, replicas: &[i32]) -> Result<Vec<NodeId>, ApiError> {
+    let refused = |why: String| Err(ApiError::new(ErrorCode::InvalidReplicaAssignment, why));
     if replicas.is_empty() {
         return refused("The manual partition assignment includes an empty replica list.".to_owned());
     }
@@ -78,18 +97,6 @@ pub(super) fn check_manual(
             ));
         }
         nodes.push(node);
-    }
-    if let Some(expected) = replication_factor
-        && expected != nodes.len()
-    {
-        return refused(format!(
-            "The manual partition assignment includes a partition with {} replica(s), but this is not consistent \
-             with previous partitions, which have {expected} replica(s).",
-            nodes.len()
-        ));
-    }
-    if !nodes.iter().any(|node| is_active(image, *node)) {
-        return refused(format!("All brokers specified in the manual partition assignment {replicas:?} are fenced."));
     }
     Ok(nodes)
 }
@@ -117,7 +124,7 @@ pub(super) fn is_active(image: &MetadataImage, node: NodeId) -> bool {
 }
 
 /// The directory of a new replica: the broker's only one, or not yet known if it may choose.
-fn default_directory(image: &MetadataImage, node: NodeId) -> DirectoryId {
+pub(super) fn default_directory(image: &MetadataImage, node: NodeId) -> DirectoryId {
     match image.broker(node).map(|broker| broker.log_dirs.as_slice()) {
         Some([only]) => *only,
         _ => DirectoryId::default(),

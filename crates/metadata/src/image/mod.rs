@@ -1,6 +1,7 @@
 //! The state of the cluster at one point of the metadata log.
 
 mod apply;
+mod snapshot;
 mod topic;
 
 use crate::{

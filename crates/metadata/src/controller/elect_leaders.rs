@@ -1,0 +1,87 @@
+//! Elections that somebody asks for, and those that happen from time to time (KIP-460).
+
+use super::{Controller, Decision, Election, RECORDS_PER_BATCH_MAX};
+use crate::{ApiError, record::MetadataRecord};
+use highwater_types::{ErrorCode, PartitionIndex};
+
+/// Most leaderships that one balancing pass moves.
+pub const BALANCE_PER_PASS_MAX: usize = 1_000;
+
+impl Controller {
+    /// Decides on elections: one result for each partition, in the order of the request.
+    ///
+    /// Codes: `UNKNOWN_TOPIC_OR_PARTITION`; `ELECTION_NOT_NEEDED` if the preferred replica leads, or, where
+    /// an unclean election was asked for, if there is a leader; `PREFERRED_LEADER_NOT_AVAILABLE` and
+    /// `ELIGIBLE_LEADERS_NOT_AVAILABLE` if the election would not give what was asked for.
+    pub fn elect_leaders(
+        &self,
+        election: Election,
+        partitions: &[(String, PartitionIndex)],
+    ) -> Decision<Vec<Result<(), ApiError>>> {
+        let mut records = Vec::new();
+        let mut seen = std::collections::BTreeSet::new();
+        let mut results = Vec::with_capacity(partitions.len());
+        for (name, index) in partitions {
+            let result = if seen.insert((name, index)) {
+                self.elect_leader(election, name, *index)
+            } else {
+                Err(ApiError::new(ErrorCode::ElectionNotNeeded, "The partition is given more than once."))
+            };
+            results.push(result.map(|record| records.push(record)));
+        }
+        Decision::new(records, results)
+    }
+
+    /// Decides on giving leaderships back to preferred replicas, [`BALANCE_PER_PASS_MAX`] at most; to be
+    /// asked every `leader.imbalance.check.interval.seconds`. The response says whether there may be more.
+    pub fn balance_leaders(&self) -> Decision<bool> {
+        at_most(
+            BALANCE_PER_PASS_MAX,
+            self.change_all(self.index.imbalanced(), |target| target.election = Election::Preferred),
+        )
+    }
+
+    /// Decides on leaders for partitions without one, unclean where the topic's configuration allows it; to
+    /// be asked every `unclean.leader.election.interval.ms`. The response says whether there may be more.
+    pub fn elect_leaderless(&self) -> Decision<bool> {
+        at_most(RECORDS_PER_BATCH_MAX, self.change_all(self.index.leaderless(), |_| ()))
+    }
+
+    fn elect_leader(&self, election: Election, name: &str, index: PartitionIndex) -> Result<MetadataRecord, ApiError> {
+        let found = self.image.topic(name).and_then(|topic| Some((topic.id(), topic.partition(index)?)));
+        let Some((topic_id, old)) = found else {
+            let why = "This server does not host this topic-partition.";
+            return Err(ApiError::new(ErrorCode::UnknownTopicOrPartition, why));
+        };
+        let preferred = old.replicas.first().copied();
+        let not_needed = match election {
+            Election::Preferred => old.leader.is_some() && old.leader == preferred,
+            Election::Online | Election::Unclean => old.leader.is_some(),
+        };
+        if not_needed {
+            return Err(ApiError::new(ErrorCode::ElectionNotNeeded, "Leader election not needed for topic partition."));
+        }
+        let record = self.change_all([(topic_id, index)], |target| target.election = election).pop();
+        let leader = match &record {
+            Some(MetadataRecord::PartitionChange(change)) => change.leader.flatten(),
+            _ => None,
+        };
+        match (election, record) {
+            (Election::Preferred, Some(record)) if leader.is_some() && leader == preferred => Ok(record),
+            (Election::Preferred, _) => {
+                Err(ApiError::new(ErrorCode::PreferredLeaderNotAvailable, "The preferred leader was not available."))
+            }
+            (_, Some(record)) if leader.is_some() => Ok(record),
+            _ => Err(ApiError::new(
+                ErrorCode::EligibleLeadersNotAvailable,
+                "Eligible topic partition leaders are not available.",
+            )),
+        }
+    }
+}
+
+fn at_most(records_max: usize, mut records: Vec<MetadataRecord>) -> Decision<bool> {
+    let more = records_max < records.len();
+    records.truncate(records_max);
+    Decision::new(records, more)
+}
