@@ -15,11 +15,11 @@ pub mod record;
 pub use config::{ConfigResolver, ResolvedConfig, ResourceKind, StaticConfig, TopicConfig};
 pub use controller::{
     AlterConfigs, AlterConfigsResult, AlterIsr, AlterIsrResult, AlterPartition, AlterReassignments,
-    BALANCE_PER_PASS_MAX, BrokerHeartbeat, BrokerRegistration, BrokerState, ConfigEdit, Controller, ControllerConfig,
-    CreatePartitions, CreatePartitionsResult, CreateTopicResult, CreateTopics, CreatedTopic, Decision,
-    DeleteTopicResult, Election, FeatureUpdate, HeartbeatAnswer, IncrementalAlterConfigs, IncrementalResource,
-    NewPartitions, NewTopic, PRODUCER_IDS_PER_BLOCK, ProducerIdBlock, RECORDS_PER_BATCH_MAX, ReassignPartition,
-    Reassignment, ReplaceResource, ReplicaAssignment, TopicSelector, UpdateFeatures, UpgradeType,
+    AssignReplicasToDirs, BALANCE_PER_PASS_MAX, BrokerHeartbeat, BrokerRegistration, BrokerState, ConfigEdit,
+    Controller, ControllerConfig, CreatePartitions, CreatePartitionsResult, CreateTopicResult, CreateTopics,
+    CreatedTopic, Decision, DeleteTopicResult, Election, FeatureUpdate, HeartbeatAnswer, IncrementalAlterConfigs,
+    IncrementalResource, NewPartitions, NewTopic, PRODUCER_IDS_PER_BLOCK, ProducerIdBlock, RECORDS_PER_BATCH_MAX,
+    ReassignPartition, Reassignment, ReplaceResource, ReplicaAssignment, TopicSelector, UpdateFeatures, UpgradeType,
 };
 pub use delta::MetadataDelta;
 pub use error::{ApiError, ApplyError};

@@ -165,7 +165,7 @@ impl History {
                     partitions: *partitions,
                     replication_factor: *replication,
                     assignments: Vec::new(),
-                    configs: vec![("retention.ms".into(), Some("5".into()))],
+                    configs: vec![("min.insync.replicas".into(), Some("2".into()))],
                 };
                 let topics: Vec<NewTopic> = names.iter().map(topic).collect();
                 let ids: Vec<TopicId> = topics
@@ -321,9 +321,14 @@ impl History {
             assert!(collision_keys.insert(topic.name().collision_key()), "two names collide");
             assert!(0 < topic.partition_count());
             partitions += topic.partition_count();
+            let bound = image.config(ResourceKind::Topic, topic.name().as_str());
+            let bound = bound.and_then(|map| map.get("min.insync.replicas"));
+            let min_isr = bound.map_or(1, |bound| bound.parse().unwrap());
             for (at, (index, partition)) in topic.partitions().enumerate() {
                 assert_eq!(at, usize::try_from(index.value()).unwrap(), "partitions have no gaps");
-                check_partition(partition, has_elr, |node| image.broker(node).is_some_and(|broker| broker.is_active()));
+                check_partition(partition, (has_elr, min_isr), |node| {
+                    image.broker(node).is_some_and(|broker| broker.is_active())
+                });
             }
         }
         assert_eq!(partitions, image.partition_count());
@@ -333,12 +338,12 @@ impl History {
     }
 }
 
-fn check_partition(partition: &PartitionImage, has_elr: bool, is_active: impl Fn(NodeId) -> bool) {
+fn check_partition(partition: &PartitionImage, (has_elr, min_isr): (bool, usize), is_active: impl Fn(NodeId) -> bool) {
     let PartitionImage { replicas, isr, leader, directories, elr, adding, removing, .. } = partition;
     assert!(has_elr || !isr.is_empty());
     assert!(has_elr || elr.is_empty());
     assert!(elr.iter().all(|member| replicas.contains(member) && !isr.contains(member)), "eligible and in sync");
-    assert!(isr.is_empty() || elr.is_empty() || isr.len() < replicas.len(), "eligible though enough are in sync");
+    assert!(elr.is_empty() || isr.len() < min_isr.min(replicas.len()), "eligible though enough are in sync");
     assert!(adding.iter().chain(removing).all(|node| replicas.contains(node)), "moves but is not a replica");
     assert_eq!(replicas.len(), replicas.iter().collect::<BTreeSet<_>>().len(), "a broker has one replica");
     assert_eq!(replicas.len(), directories.len());

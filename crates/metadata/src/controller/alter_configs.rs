@@ -4,6 +4,7 @@ use super::{Controller, Decision, RECORDS_PER_BATCH_MAX};
 use crate::{
     ApiError,
     config::{ResourceKind, ValueType, definition, items},
+    features,
     image::ConfigMap,
     record::{ConfigChange, MetadataRecord},
 };
@@ -130,12 +131,29 @@ impl Controller {
                     let why = format!("The request would write more than {RECORDS_PER_BATCH_MAX} metadata records.");
                     return Err(ApiError::new(ErrorCode::PolicyViolation, why));
                 }
+                let cleared = self.forget_elr(&changes);
                 records.append(&mut changes);
+                records.extend(cleared);
                 Ok(())
             });
             results.push(AlterConfigsResult { kind: code, name, result });
         }
         Decision::new(if validate_only { Vec::new() } else { records }, results)
+    }
+
+    /// What a new `min.insync.replicas` does to the eligible leader replicas, which were found with the
+    /// old one (KIP-966): they are forgotten, of the topic or, for a default, of all.
+    fn forget_elr(&self, changes: &[MetadataRecord]) -> Option<MetadataRecord> {
+        let is_bound = |record: &&MetadataRecord| match record {
+            MetadataRecord::Config(change) => {
+                change.name == "min.insync.replicas"
+                    && matches!(change.kind, ResourceKind::Topic | ResourceKind::Broker)
+            }
+            _ => false,
+        };
+        let Some(MetadataRecord::Config(change)) = changes.iter().find(is_bound) else { return None };
+        let topic = (change.kind == ResourceKind::Topic).then(|| change.resource.clone());
+        features::has_eligible_leader_replicas(&self.image).then_some(MetadataRecord::ClearElr { topic })
     }
 
     fn changes(

@@ -2,6 +2,7 @@
 
 mod alter_configs;
 mod alter_partition;
+mod assign_dirs;
 mod broker_heartbeat;
 mod brokers;
 mod config_rules;
@@ -31,6 +32,7 @@ pub use alter_configs::{
     AlterConfigs, AlterConfigsResult, ConfigEdit, IncrementalAlterConfigs, IncrementalResource, ReplaceResource,
 };
 pub use alter_partition::{AlterIsr, AlterIsrResult, AlterPartition};
+pub use assign_dirs::AssignReplicasToDirs;
 pub use broker_heartbeat::{BrokerHeartbeat, BrokerState, HeartbeatAnswer};
 pub use brokers::BrokerRegistration;
 pub use create_partitions::{CreatePartitions, CreatePartitionsResult, NewPartitions};

@@ -259,7 +259,7 @@ impl PartitionTarget<'_> {
 ///
 /// The reserved ids mean: 0 not yet known and 2 moving, which count as working, and 1 lost. A broker that
 /// names no directory has none that could fail on its own.
-fn is_online(directory: DirectoryId, log_dirs: &[DirectoryId]) -> bool {
+pub(super) fn is_online(directory: DirectoryId, log_dirs: &[DirectoryId]) -> bool {
     let bytes = directory.0.as_bytes();
     let reserved = bytes[..15].iter().all(|byte| *byte == 0);
     match bytes[15] {
