@@ -3,13 +3,17 @@
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 use highwater_metadata::{
-    AlterConfigs, ApiError, BrokerRegistration, ConfigEdit, ConfigResolver, Controller, ControllerConfig,
-    CreatePartitions, CreateTopics, Decision, Endpoint, FeatureRange, FeatureUpdate, IncrementalAlterConfigs,
-    IncrementalResource, MetadataRecord, NewPartitions, NewTopic, PartitionChange, PartitionImage, ReplaceResource,
-    ReplicaAssignment, ResourceKind, StaticConfig, TopicSelector, UpdateFeatures, UpgradeType,
+    AlterConfigs, AlterIsr, AlterPartition, AlterReassignments, ApiError, AssignReplicasToDirs, BrokerHeartbeat,
+    BrokerRegistration, ConfigEdit, ConfigResolver, Controller, ControllerConfig, CreatePartitions, CreateTopics,
+    Decision, Election, Endpoint, FeatureRange, FeatureUpdate, HeartbeatConfig, Heartbeats, IncrementalAlterConfigs,
+    IncrementalResource, LeaderRecovery, MetadataRecord, NewPartitions, NewTopic, PartitionChange, PartitionImage,
+    ReassignPartition, ReplaceResource, ReplicaAssignment, ResourceKind, StaticConfig, TopicSelector, UpdateFeatures,
+    UpgradeType,
 };
 use highwater_testkit::{Runner, run_file};
-use highwater_types::{BrokerEpoch, DirectoryId, NodeId, Offset, TopicId, Uuid};
+use highwater_types::{
+    BrokerEpoch, DirectoryId, LeaderEpoch, NodeId, Offset, PartitionEpoch, PartitionIndex, Ticks, TopicId, Uuid,
+};
 use std::fmt::Write as _;
 
 /// A controller and the log of what it decided.
@@ -18,13 +22,18 @@ struct World {
     controller: Controller,
     log: Vec<MetadataRecord>,
     ids_drawn: u8,
+    heartbeats: Heartbeats,
+    now: Ticks,
 }
 
 impl World {
     fn new(static_config: &[&str]) -> Self {
         let static_config = StaticConfig::new(pairs(static_config).into_iter().collect());
         let config = ControllerConfig { cluster_id: "cluster".to_owned(), node: NodeId::new(1), static_config };
-        Self { controller: Controller::new(config.clone()), config, log: Vec::new(), ids_drawn: 0 }
+        let controller = Controller::new(config.clone());
+        let now = Ticks(0);
+        let heartbeats = Heartbeats::new(HeartbeatConfig::default(), &controller.image(), Offset::ZERO, now);
+        Self { controller, config, log: Vec::new(), ids_drawn: 0, heartbeats, now }
     }
 
     /// Prints and applies the records of a decision, and checks that the log alone gives the same state.
@@ -68,7 +77,11 @@ impl World {
             MetadataRecord::RegisterBroker(b) => {
                 format!("+ broker {} epoch {}{}", b.node, b.epoch.0, if b.fenced { " fenced" } else { "" })
             }
-            MetadataRecord::BrokerRegistrationChange(b) => format!("+ broker {} fenced {:?}", b.node, b.fenced),
+            MetadataRecord::BrokerRegistrationChange(b) => match (b.fenced, &b.log_dirs) {
+                (None, None) => format!("+ broker {} shuts down", b.node),
+                (None, Some(dirs)) => format!("+ broker {} has {} directories", b.node, dirs.len()),
+                (fenced, _) => format!("+ broker {} fenced {fenced:?}", b.node),
+            },
             MetadataRecord::ProducerIds { node, next, .. } => format!("+ producer ids to {node}, next {next}"),
             MetadataRecord::FeatureLevel { name, level } => format!("+ feature {name} {level}"),
             other => format!("+ {}", other.kind()),
@@ -142,6 +155,83 @@ impl World {
                     self.controller.update_features(&UpdateFeatures { updates: vec![update], validate_only });
                 self.commit_or_refuse(decision, |()| String::new())
             }
+            ["restart", id, incarnation, how] => self.register_as(id, incarnation, *how == "clean"),
+            ["unregister", id] => {
+                let decision = self.controller.unregister_broker(node(id));
+                self.commit_or_refuse(decision, |()| String::new())
+            }
+            ["elr"] => {
+                let level = MetadataRecord::FeatureLevel { name: "eligible.leader.replicas.version".into(), level: 1 };
+                self.controller.apply(&level).unwrap();
+                self.log.push(level);
+                String::new()
+            }
+            ["after", ms] => {
+                self.now = self.now.plus_ms(ms.parse().unwrap());
+                String::new()
+            }
+            ["activate"] => {
+                let image = self.controller.image();
+                let end = Offset::new(self.log.len() as u64);
+                self.heartbeats = Heartbeats::new(HeartbeatConfig::default(), &image, end, self.now);
+                String::new()
+            }
+            ["stale"] => match self.heartbeats.stale(&self.controller.image(), self.now) {
+                Some((node, epoch)) => {
+                    let decision = self.controller.fence_broker(node, epoch);
+                    format!("{node} is silent\n{}", self.commit_or_refuse(decision, |()| String::new()))
+                }
+                None => "nobody\n".to_owned(),
+            },
+            ["may-register", id, incarnation] => {
+                let incarnation = Uuid::from_bytes([incarnation.parse().unwrap(); 16]);
+                let image = self.controller.image();
+                let checked = self.heartbeats.check_registration(&image, node(id), incarnation, self.now);
+                format!("{}\n", outcome(&checked))
+            }
+            ["beat", id, rest @ ..] => self.beat(node(id), rest),
+            ["isr", topic, leader, members, rest @ ..] => self.alter_isr(topic, node(leader), members, rest),
+            ["reassign", topic, replicas, rest @ ..] => {
+                let replicas = (*replicas != "cancel").then(|| ids(replicas));
+                let partitions = vec![ReassignPartition { topic: (*topic).to_owned(), partition: 0, replicas }];
+                let allow_replication_factor_change = rest != ["fixed"];
+                let request = AlterReassignments { partitions, allow_replication_factor_change };
+                let decision = self.controller.alter_reassignments(&request);
+                self.commit(decision, |all| all.iter().map(|r| format!("{}\n", outcome(r))).collect())
+            }
+            ["reassignments"] => {
+                let all = self.controller.list_reassignments(None);
+                let line = |r: &highwater_metadata::Reassignment| {
+                    let (adding, removing) = (list(&r.adding), list(&r.removing));
+                    format!("{}-{} {} adding {adding} removing {removing}\n", r.topic, r.partition, list(&r.replicas))
+                };
+                all.iter().map(line).collect()
+            }
+            ["decommission", id] => {
+                let plan = self.controller.plan_decommission(node(id));
+                plan.iter().map(|p| format!("{}-{} {:?}\n", p.topic, p.partition, p.replicas)).collect()
+            }
+            ["elect", how, topic] => {
+                let election = if *how == "preferred" { Election::Preferred } else { Election::Unclean };
+                let decision = self.controller.elect_leaders(election, &[((*topic).to_owned(), PartitionIndex::ZERO)]);
+                self.commit(decision, |all| all.iter().map(|r| format!("{}\n", outcome(r))).collect())
+            }
+            ["balance"] => {
+                let decision = self.controller.balance_leaders();
+                self.commit(decision, |_| String::new())
+            }
+            ["sweep"] => {
+                let decision = self.controller.elect_leaderless();
+                self.commit(decision, |_| String::new())
+            }
+            ["directory", id, topic, directory] => {
+                let topic = self.controller.image().topic(topic).unwrap().id();
+                let directory = DirectoryId(Uuid::from_bytes([directory.parse().unwrap(); 16]));
+                let replicas = vec![(directory, topic, PartitionIndex::ZERO)];
+                let request = AssignReplicasToDirs { node: node(id), epoch: self.epoch(node(id)), replicas };
+                let decision = self.controller.assign_replicas_to_dirs(&request);
+                self.commit_or_refuse(decision, |all| all.iter().map(|r| format!("{}\n", outcome(r))).collect())
+            }
             ["show", topic] => self.show(topic),
             ["config", kind, name, config] => self.show_config(kind, name, config),
             _ => panic!("unknown command: {line}"),
@@ -156,6 +246,58 @@ impl World {
     }
 
     fn register(&mut self, word: &str, incarnation: &str) -> String {
+        self.register_as(word, incarnation, false)
+    }
+
+    fn beat(&mut self, node: NodeId, words: &[&str]) -> String {
+        let number = |sign: &str| words.iter().find_map(|word| word.strip_prefix(sign)?.parse::<u8>().ok());
+        let end = Offset::new(self.log.len() as u64);
+        let request = BrokerHeartbeat {
+            node,
+            epoch: number("epoch=").map_or(self.epoch(node), |epoch| BrokerEpoch(epoch.into())),
+            metadata_offset: number("at=").map_or(end, |at| Offset::new(at.into())),
+            want_fence: words.contains(&"fence"),
+            want_shutdown: words.contains(&"shutdown"),
+            offline_log_dirs: number("lost=").map(|dir| DirectoryId(Uuid::from_bytes([dir; 16]))).into_iter().collect(),
+        };
+        match self.controller.broker_heartbeat(&self.heartbeats, &request) {
+            Ok(decision) => {
+                let answer = decision.response;
+                let out = self.commit(decision, |answer| format!("{:?}\n", answer.state));
+                self.heartbeats.answered(&answer, Offset::new(self.log.len() as u64), self.now);
+                out
+            }
+            Err(error) => format!("{error}\n"),
+        }
+    }
+
+    /// `members` are `NODE` or `NODE@EPOCH`; the rest is `leader-epoch=N`, `epoch=N` or `recovering`.
+    fn alter_isr(&mut self, topic: &str, leader: NodeId, members: &str, words: &[&str]) -> String {
+        let image = self.controller.image();
+        let topic = image.topic(topic).unwrap();
+        let state = topic.partition(PartitionIndex::ZERO).unwrap();
+        let number = |sign: &str| words.iter().find_map(|word| word.strip_prefix(sign)?.parse().ok());
+        let member = |word: &str| match word.split_once('@') {
+            Some((id, epoch)) => (node(id), Some(BrokerEpoch(epoch.parse().unwrap()))),
+            None => (node(word), None),
+        };
+        let recovering = words.contains(&"recovering");
+        let partition = AlterIsr {
+            topic_id: topic.id(),
+            partition: PartitionIndex::ZERO,
+            leader_epoch: number("leader-epoch=").map_or(state.leader_epoch, LeaderEpoch::new),
+            partition_epoch: number("epoch=").map_or(state.partition_epoch, PartitionEpoch::new),
+            isr: members.split(',').map(member).collect(),
+            recovery: if recovering { LeaderRecovery::Recovering } else { LeaderRecovery::Recovered },
+        };
+        let request = AlterPartition { node: leader, epoch: self.epoch(leader), partitions: vec![partition] };
+        let decision = self.controller.alter_partition(&request);
+        self.commit_or_refuse(decision, |all| {
+            all.iter().map(|r| format!("{}\n", outcome(&r.result.clone().map(|_| ())))).collect()
+        })
+    }
+
+    fn register_as(&mut self, word: &str, incarnation: &str, clean: bool) -> String {
         let registration = BrokerRegistration {
             node: node(word),
             incarnation: Uuid::from_bytes([incarnation.parse().unwrap(); 16]),
@@ -166,10 +308,15 @@ impl World {
             ],
             rack: None,
             log_dirs: vec![DirectoryId(Uuid::from_bytes([200; 16]))],
-            previous_epoch: None,
+            previous_epoch: clean.then(|| self.epoch(node(word))),
         };
         let decision = self.controller.register_broker(&registration, Offset::new(self.log.len() as u64));
-        self.commit_or_refuse(decision, |epoch| format!("epoch {}\n", epoch.0))
+        let epoch = decision.as_ref().ok().map(|decision| decision.response);
+        let out = self.commit_or_refuse(decision, |epoch| format!("epoch {}\n", epoch.0));
+        if let Some(epoch) = epoch {
+            self.heartbeats.registered(node(word), epoch, self.now);
+        }
+        out
     }
 
     fn create(&mut self, words: &[&str], validate_only: bool) -> String {
@@ -319,6 +466,9 @@ fn change(p: &PartitionChange) -> String {
     let mut out: Vec<String> = leader.map(|leader| format!("leader {leader}")).into_iter().collect();
     out.extend(p.isr.as_ref().map(|isr| format!("isr {}", list(isr))));
     out.extend(p.recovery.map(|recovery| format!("{recovery:?}")));
+    let sets = [("replicas", &p.replicas), ("adding", &p.adding), ("removing", &p.removing)];
+    let sets = sets.into_iter().chain([("elr", &p.elr), ("last known", &p.last_known_elr)]);
+    out.extend(sets.filter_map(|(name, set)| Some(format!("{name} {}", list(set.as_ref()?)))));
     out.join(", ")
 }
 
@@ -342,4 +492,9 @@ fn configs() {
 #[test]
 fn brokers() {
     run("testdata/brokers.txt");
+}
+
+#[test]
+fn cluster() {
+    run("testdata/cluster.txt");
 }
