@@ -307,7 +307,10 @@ impl World {
                 FeatureRange { name: "group.version".into(), min: 0, max: 1 },
             ],
             rack: None,
-            log_dirs: vec![DirectoryId(Uuid::from_bytes([200; 16]))],
+            log_dirs: if word == "4" { &[200, 201][..] } else { &[200] }
+                .iter()
+                .map(|dir| DirectoryId(Uuid::from_bytes([*dir; 16])))
+                .collect(),
             previous_epoch: clean.then(|| self.epoch(node(word))),
         };
         let decision = self.controller.register_broker(&registration, Offset::new(self.log.len() as u64));

@@ -70,7 +70,7 @@ impl Controller {
     ///
     /// A fenced broker is unfenced as soon as it has applied its own registration. An unfenced one that
     /// wants to end gives up its leaderships first, and may end when it has none and every active broker
-    /// knows. There are up to as many records as the broker has partitions; they may be appended in several
+    /// knows. One without a directory that works is fenced. There are up to as many records as the broker has partitions; they may be appended in several
     /// batches, in order.
     ///
     /// # Errors
@@ -87,7 +87,6 @@ impl Controller {
         let mut records = self.fail_directories(request);
         let lost = !records.is_empty();
         match (was, state) {
-            _ if lost && was == BrokerState::Unfenced && state == BrokerState::Unfenced => {}
             (BrokerState::Fenced, BrokerState::Unfenced) if !lost => {
                 records.append(&mut self.unfence_broker(node, epoch)?.records);
             }
@@ -117,10 +116,14 @@ impl Controller {
     fn next_state(&self, heartbeats: &Heartbeats, request: &BrokerHeartbeat) -> (BrokerState, BrokerState) {
         use BrokerState::{ControlledShutdown, Fenced, ShutDown, Unfenced};
         let Some(broker) = self.image.broker(request.node) else { return (Fenced, Fenced) };
+        // A broker without a directory that works can do nothing, and its registration cannot say so.
+        let all_lost = !broker.log_dirs.is_empty()
+            && broker.log_dirs.iter().all(|directory| request.offline_log_dirs.contains(directory));
+        let want_fence = request.want_fence || all_lost;
         let leads = 0 < self.index.led_by(request.node);
         if broker.fenced {
             let caught_up = broker.epoch.0 <= request.metadata_offset.value();
-            let next = match (request.want_shutdown, request.want_fence) {
+            let next = match (request.want_shutdown, want_fence) {
                 (true, _) => ShutDown,
                 (false, false) if caught_up => Unfenced,
                 (false, _) => Fenced,
@@ -131,7 +134,7 @@ impl Controller {
             let may_end = !leads && heartbeats.others_know_of_shutdown(&self.image, request.node);
             return (ControlledShutdown, if may_end { ShutDown } else { ControlledShutdown });
         }
-        let next = match (request.want_shutdown, request.want_fence) {
+        let next = match (request.want_shutdown, want_fence) {
             (true, true) => ShutDown,
             (true, false) if leads => ControlledShutdown,
             (true, false) => ShutDown,
@@ -150,6 +153,9 @@ impl Controller {
             return Vec::new();
         }
         let working: Vec<DirectoryId> = broker.log_dirs.iter().copied().filter(|dir| !failed(dir)).collect();
+        if working.is_empty() {
+            return Vec::new();
+        }
         let mut records = vec![registration_change(request.node, request.epoch, None, false, Some(working))];
         let node = request.node;
         let concerned = |key: &PartitionKey| {

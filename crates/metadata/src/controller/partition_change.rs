@@ -128,7 +128,9 @@ impl PartitionTarget<'_> {
             // Without eligible leader replicas somebody must be remembered as having every record.
             self.isr = self.last_member();
         }
-        if elr_enabled && self.isr.is_empty() && leader.is_none() && self.old.leader.is_some() {
+        if !self.isr.is_empty() {
+            self.last_known_elr.clear();
+        } else if elr_enabled && leader.is_none() && self.old.leader.is_some() {
             self.last_known_elr = self.old.leader.into_iter().collect();
         }
         self.elr.retain(|member| self.replicas.contains(member) && !self.isr.contains(member));
@@ -206,19 +208,13 @@ impl PartitionTarget<'_> {
     fn populate_elr(&mut self) {
         if self.min_isr.min(self.replicas.len()) <= self.isr.len() {
             self.elr.clear();
-            self.last_known_elr.clear();
             return;
         }
         let mut candidates = self.old.elr.clone();
         candidates.extend(self.old.isr.iter().copied().filter(|member| !self.old.elr.contains(member)));
         candidates.retain(|member| self.replicas.contains(member) && !self.isr.contains(member));
-        let (unclean, elr): (Vec<_>, Vec<_>) =
-            candidates.into_iter().partition(|member| Some(*member) == self.unclean_shutdown);
-        self.elr = elr;
-        let known = self.last_known_elr.iter().copied().filter(|member| !unclean.contains(member));
-        let mut last_known: Vec<NodeId> = known.chain(unclean.iter().copied()).collect();
-        last_known.retain(|member| !self.elr.contains(member) && !self.isr.contains(member));
-        self.last_known_elr = last_known;
+        candidates.retain(|member| Some(*member) != self.unclean_shutdown);
+        self.elr = candidates;
     }
 
     fn last_member(&self) -> Vec<NodeId> {
