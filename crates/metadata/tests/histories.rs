@@ -7,8 +7,9 @@
 use highwater_metadata::{
     AlterIsr, AlterPartition, AlterReassignments, BrokerHeartbeat, BrokerRegistration, ConfigChange, ConfigEdit,
     Controller, ControllerConfig, CreatePartitions, CreateTopics, Election, Endpoint, FeatureRange, HeartbeatConfig,
-    Heartbeats, IncrementalAlterConfigs, IncrementalResource, LeaderRecovery, MetadataRecord, NewPartitions, NewTopic,
-    PartitionChange, PartitionImage, PartitionRecord, ReassignPartition, ResourceKind, StaticConfig, TopicSelector,
+    Heartbeats, IncrementalAlterConfigs, IncrementalResource, LeaderRecovery, MetadataDelta, MetadataImage,
+    MetadataRecord, NewPartitions, NewTopic, PartitionChange, PartitionImage, PartitionRecord, ReassignPartition,
+    ResourceKind, StaticConfig, TopicSelector,
 };
 use highwater_types::{
     BrokerEpoch, DirectoryId, LeaderEpoch, NodeId, Offset, PartitionEpoch, PartitionIndex, ProducerId, Ticks, TopicId,
@@ -271,6 +272,8 @@ impl History {
             }
             _ => false,
         };
+        let mut delta = MetadataDelta::default();
+        records.iter().for_each(|record| delta.observe(record));
         let restarted = records.iter().any(is_registration);
         assert_eq!(before, self.controller, "deciding changed the state");
         for record in records {
@@ -288,6 +291,7 @@ impl History {
             self.log.push(record);
         }
         self.check();
+        check_delta(&delta, &before.image(), &self.controller.image());
         if let Op::Restart(node, _, false) = op
             && restarted
         {
@@ -336,6 +340,24 @@ impl History {
             assert!(image.topic(name).is_some(), "configs outlived their topic");
         }
     }
+}
+
+/// The delta names what differs between the images, and nothing else.
+fn check_delta(delta: &MetadataDelta, before: &MetadataImage, after: &MetadataImage) {
+    let ids = |image: &MetadataImage| image.topics().map(|topic| topic.id()).collect::<BTreeSet<_>>();
+    assert!(delta.deleted().eq(ids(before).difference(&ids(after)).copied()));
+    assert!(delta.created().eq(ids(after).difference(&ids(before)).copied()));
+    let changed: BTreeSet<_> = after
+        .topics()
+        .flat_map(|topic| topic.partitions().map(|(index, new)| (topic.id(), index, new.partition_epoch)))
+        .filter(|(id, index, epoch)| {
+            let old = before.topic_by_id(*id).and_then(|topic| topic.partition(*index));
+            old.is_none_or(|old| old.partition_epoch != *epoch)
+        })
+        .map(|(id, index, _)| (id, index))
+        .collect();
+    assert!(delta.partitions().eq(changed), "the delta names other partitions");
+    assert!(after.brokers().all(|new| before.broker(new.node) == Some(new) || delta.brokers().any(|n| n == new.node)));
 }
 
 fn check_partition(partition: &PartitionImage, (has_elr, min_isr): (bool, usize), is_active: impl Fn(NodeId) -> bool) {
