@@ -134,6 +134,9 @@ impl<T> Raft<T> {
             return self.truncate(now, diverging);
         }
         if let Some(id) = answer.snapshot {
+            if !leaves_room(id.end) {
+                return self.set_fetching(Fetching::Due(now.plus_ms(self.config.retry_backoff_ms)));
+            }
             let high_watermark = self.high_watermark.unwrap_or(Offset::ZERO);
             if id.end < high_watermark {
                 let epoch = self.epoch;
@@ -158,7 +161,7 @@ impl<T> Raft<T> {
             let continues = batch.base == self.log.end && batch.base < batch.end;
             // The leader may have read what a later leader has written there since (KAFKA-18723).
             let is_of_epoch = self.log.last_epoch() <= batch.epoch && batch.epoch <= self.epoch;
-            if !continues || !is_of_epoch {
+            if !continues || !is_of_epoch || !leaves_room(batch.end) {
                 break;
             }
             self.log.extend(batch.epoch, batch.end);
@@ -302,3 +305,11 @@ impl<T> Raft<T> {
         }
     }
 }
+
+/// Whether a log that ends here can still grow: offsets come from others, which may say anything.
+fn leaves_room(end: Offset) -> bool {
+    end.checked_plus(RECORDS_LEFT_MIN).is_some()
+}
+
+/// Records for which there must be offsets behind what is fetched; a quorum appends fewer in its life.
+const RECORDS_LEFT_MIN: u64 = 1 << 40;

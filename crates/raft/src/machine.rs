@@ -334,7 +334,11 @@ impl<T> Raft<T> {
                 Role::Prospective(_) | Role::Candidate(_) => self.drive_election(now),
                 Role::Leader(_) => self.drive_leader(now),
                 Role::Follower(_) => self.drive_follower(now),
-                Role::Resigned(_) => self.become_unattached(now, self.epoch.next()),
+                Role::Resigned(_) => {
+                    if let Some(epoch) = self.next_epoch() {
+                        self.become_unattached(now, epoch);
+                    }
+                }
             }
         }
     }
@@ -351,6 +355,15 @@ impl<T> Raft<T> {
             None if self.epoch < epoch => self.become_unattached(now, epoch),
             _ => {}
         }
+    }
+
+    /// The epoch after this one. Without one the node stops: epochs come from others, which may say anything.
+    pub(crate) fn next_epoch(&mut self) -> Option<LeaderEpoch> {
+        let next = LeaderEpoch::from_wire(self.epoch.to_wire().wrapping_add(1));
+        if next.is_none() {
+            self.stop(Violation::EpochsExhausted { epoch: self.epoch });
+        }
+        next
     }
 
     pub(crate) fn is_voter(&self) -> bool {

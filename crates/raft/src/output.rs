@@ -129,6 +129,12 @@ pub enum Violation {
         /// What is committed.
         high_watermark: Offset,
     },
+    /// No epoch is left to be elected in: some node has claimed to be in one that billions of elections lead to.
+    #[error("no epoch comes after {epoch}")]
+    EpochsExhausted {
+        /// The last one.
+        epoch: LeaderEpoch,
+    },
     /// The leader's newest snapshot lacks what is committed here.
     #[error("the leader of epoch {epoch} offers snapshot {id}, below the high watermark {high_watermark}")]
     SnapshotBelowHighWatermark {

@@ -66,7 +66,8 @@ impl<T> Raft<T> {
     /// Votes for itself in the next epoch.
     pub(crate) fn become_candidate(&mut self, now: Ticks) {
         assert!(matches!(self.role, Role::Prospective(_)), "a candidate has asked before");
-        self.epoch = self.epoch.next();
+        let Some(epoch) = self.next_epoch() else { return };
+        self.epoch = epoch;
         self.voted = Some(self.key);
         let election = Election::new(self.key, self.election_deadline(now), None);
         self.set_role(Role::Candidate(election));
