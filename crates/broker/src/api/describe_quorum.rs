@@ -15,7 +15,8 @@ use crate::quorum::QuorumInfo;
 
 pub(super) fn handle(cx: &mut Cx<'_>, request: &Request<'_>, out: &mut Out) -> Result<Outcome, Refused> {
     let body: DescribeQuorumRequest<'_> = request.decode()?;
-    at_most(CHANGES_MAX, body.topics.len())?;
+    let partitions: usize = body.topics.iter().map(|topic| topic.partitions.len()).sum();
+    at_most(CHANGES_MAX, body.topics.len() + partitions)?;
     if !asks_for_metadata(&body) {
         return request.to.send(out, &unknown(&body));
     }

@@ -71,6 +71,16 @@ fn only_the_metadata_partition_has_a_quorum() {
     assert_eq!(answer.body::<DescribeQuorumResponse<'_>>().topics.iter().count(), 0);
 }
 
+#[test]
+fn more_partitions_than_anybody_asks_for_end_the_connection() {
+    let broker = TestBroker::start();
+    let mut client = broker.client();
+    client.send(2, &quorum_request("t", &vec![0; 20_000]));
+    assert_eq!(client.until_closed(), b"");
+    let mut client = broker.client();
+    client.call(2, &quorum_request("t", &[0]));
+}
+
 /// The level of `group.version` that ApiVersions tells of.
 fn group_version(client: &mut Client) -> Option<i16> {
     let request = ApiVersionsRequest {
