@@ -70,8 +70,10 @@ impl Controller {
     ///
     /// A fenced broker is unfenced as soon as it has applied its own registration. An unfenced one that
     /// wants to end gives up its leaderships first, and may end when it has none and every active broker
-    /// knows. One without a directory that works is fenced. There are up to as many records as the broker has partitions; they may be appended in several
-    /// batches, in order.
+    /// knows. One without a directory that works is fenced.
+    ///
+    /// There are up to as many records as the broker has partitions; they may be appended in several batches, in
+    /// order.
     ///
     /// # Errors
     ///
