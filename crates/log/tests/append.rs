@@ -151,6 +151,29 @@ fn a_follower_refuses_what_does_not_continue_its_log_or_is_damaged() {
 }
 
 #[test]
+fn a_follower_refuses_epochs_that_go_back() {
+    let (_disk, mut leader) = new_log(LogConfig::default());
+    for epoch in [2, 3] {
+        append_in(&mut leader, &batch(1, 10), epoch).unwrap();
+    }
+    let (_disk, mut follower) = new_log(LogConfig::default());
+    follower.append_as_follower(&read_all(&leader, offset(0)), None, NOW).unwrap();
+    let mut older = batch(1, 10);
+    for (epoch, is_fine) in [(2, false), (3, true)] {
+        highwater_records::validate::assign(&mut older, offset(2), LeaderEpoch::new(epoch)).unwrap();
+        let appended = follower.append_as_follower(&older, None, NOW);
+        assert_eq!(appended.is_ok(), is_fine, "{appended:?}");
+    }
+    let mut both = older.clone();
+    highwater_records::validate::assign(&mut older, offset(4), LeaderEpoch::new(2)).unwrap();
+    highwater_records::validate::assign(&mut both, offset(3), LeaderEpoch::new(4)).unwrap();
+    both.extend(&older);
+    let error = follower.append_as_follower(&both, None, NOW).unwrap_err();
+    assert_eq!(error.error_code(), ErrorCode::CorruptMessage);
+    assert_eq!(follower.log_end(), offset(3), "nothing of it was appended");
+}
+
+#[test]
 fn a_repeated_batch_is_answered_with_its_offsets_among_the_last_five() {
     let (_disk, mut log) = new_log(LogConfig::default());
     for i in 0..6 {

@@ -119,7 +119,8 @@ impl Log {
     ///
     /// # Errors
     ///
-    /// - [`AppendError::Corrupt`] if a checksum or a length is wrong; nothing is written.
+    /// - [`AppendError::Corrupt`] if a checksum or a length is wrong, or a leader epoch is below one before it; nothing
+    ///   is written.
     /// - [`AppendError::UnexpectedOffset`] if the batches do not continue the log; nothing is written.
     /// - [`AppendError::Log`] as for [`append_as_leader`](Self::append_as_leader).
     pub fn append_as_follower(
@@ -129,7 +130,8 @@ impl Log {
         now: TimestampMs,
     ) -> Result<Option<AppendInfo>, AppendError> {
         self.check_open()?;
-        let valid = check_replicated(records, self.log_end, fetcher_epoch)?;
+        let latest = self.epochs.latest().map(|entry| entry.epoch);
+        let valid = check_replicated(records, self.log_end, latest, fetcher_epoch)?;
         if valid.is_empty() {
             return Ok(None);
         }
@@ -297,10 +299,11 @@ fn survey(bytes: &[u8]) -> Result<Incoming, AppendError> {
     incoming.ok_or_else(|| AppendError::Corrupt { position: 0, reason: "no whole entry".to_owned() })
 }
 
-/// Cuts replicated bytes to the whole entries that may be appended, checking each.
+/// Cuts replicated bytes to the whole entries that may be appended, checking each. `epoch` is the last one of the log.
 pub(super) fn check_replicated(
     records: &[u8],
     log_end: Offset,
+    mut epoch: Option<LeaderEpoch>,
     fetcher_epoch: Option<LeaderEpoch>,
 ) -> Result<&[u8], AppendError> {
     let mut valid = 0;
@@ -315,6 +318,11 @@ pub(super) fn check_replicated(
             break;
         }
         check_crc(entry).and_then(|()| check_codec(entry)).map_err(corrupt)?;
+        // A leader's epochs only rise: what goes back was never in one log with what is before it.
+        if info.leader_epoch.is_some() && info.leader_epoch < epoch {
+            return Err(corrupt("the leader epoch goes back"));
+        }
+        epoch = info.leader_epoch.or(epoch);
         let first = info.base_or_last();
         if first < expected {
             return Err(AppendError::UnexpectedOffset { first, expected });

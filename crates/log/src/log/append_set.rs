@@ -177,7 +177,7 @@ impl<'a> AppendSet<'a> {
     }
 
     fn take_as_given(&mut self, log_end: Offset, epoch: LeaderEpoch) -> Result<TimestampMs, AppendError> {
-        let input_size = check_replicated(self.bytes, log_end, Some(epoch))?.len();
+        let input_size = check_replicated(self.bytes, log_end, None, Some(epoch))?.len();
         if input_size == 0 {
             return Err(AppendError::Nothing);
         }
