@@ -95,6 +95,10 @@ fn run(fetcher: &mut Fetcher, line: &str) -> String {
         ["poll", now] => poll(fetcher, ticks(now), None),
         ["poll", now, "quota", at] => poll(fetcher, ticks(now), Some(ticks(at))),
         ["response", now, session, rest @ ..] => respond(fetcher, ticks(now), session, rest),
+        ["interruption"] => {
+            fetcher.handle_interruption();
+            "interrupted".to_owned()
+        }
         ["failure", now] => {
             fetcher.handle_failure(ticks(now));
             return String::new();

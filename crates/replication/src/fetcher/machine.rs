@@ -6,7 +6,7 @@ use highwater_types::{ErrorCode, PartitionIndex, Ticks, TopicId};
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 /// Names a partition. One of a topic that was deleted and created again has another key.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct PartitionKey {
     /// The topic.
     pub topic: TopicId,
@@ -205,6 +205,18 @@ impl Fetcher {
         self.in_flight = false;
         self.failed = true;
         self.not_before = now.plus_ms(self.config.backoff_ms);
+        self.session.broken();
+    }
+
+    /// The connection was closed before the answer, so that what has become due need not wait for it. Ask for a request
+    /// at once.
+    ///
+    /// # Panics
+    ///
+    /// If there is no request under way.
+    pub fn handle_interruption(&mut self) {
+        assert!(self.in_flight, "an interruption is one of a request");
+        self.in_flight = false;
         self.session.broken();
     }
 

@@ -49,7 +49,11 @@ impl EpochError {
     }
 
     /// Compares the epoch that a request names, if it does, with the current one (KIP-320).
-    pub(crate) fn check(requested: Option<LeaderEpoch>, current: LeaderEpoch) -> Result<(), Self> {
+    ///
+    /// # Errors
+    ///
+    /// If they differ.
+    pub fn check(requested: Option<LeaderEpoch>, current: LeaderEpoch) -> Result<(), Self> {
         match requested {
             Some(requested) if requested < current => Err(Self::Fenced { requested, current }),
             Some(requested) if current < requested => Err(Self::Unknown { requested, current }),
