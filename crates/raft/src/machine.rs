@@ -291,6 +291,12 @@ impl<T> Raft<T> {
         Some(output)
     }
 
+    /// The node, with its metadata directory.
+    #[must_use]
+    pub fn key(&self) -> ReplicaKey {
+        self.key
+    }
+
     /// The role that the node has.
     #[must_use]
     pub fn role(&self) -> RoleName {
