@@ -1,6 +1,6 @@
 //! What a run of records has changed, for those who follow the metadata.
 
-use crate::{config::ResourceKind, record::MetadataRecord};
+use crate::{MetadataImage, config::ResourceKind, record::MetadataRecord};
 use highwater_types::{NodeId, PartitionIndex, TopicId};
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -34,6 +34,20 @@ impl MetadataDelta {
             (_, Some(records)) => records.push(record.clone()),
             (_, None) => self.note(record),
         }
+    }
+
+    /// Takes note of what `before` has and `after` lacks: records of a snapshot, which say only what there is, have led
+    /// from nothing to `after`.
+    pub fn observe_missing(&mut self, before: &MetadataImage, after: &MetadataImage) {
+        for topic in before.topics().filter(|topic| after.topic_by_id(topic.id()).is_none()) {
+            self.deleted.insert(topic.id());
+        }
+        self.brokers.extend(before.brokers().map(|broker| broker.node));
+        for kind in [ResourceKind::Topic, ResourceKind::Broker, ResourceKind::Group] {
+            let resources = before.config_resources(kind);
+            self.configs.extend(resources.map(|resource| (kind, resource.to_owned())));
+        }
+        self.features = true;
     }
 
     /// What has changed until now, leaving nothing but an open transaction behind.
@@ -111,5 +125,56 @@ impl MetadataDelta {
             // Neither producer ids nor eligible leader replicas change what a broker does.
             _ => {}
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::MetadataDelta;
+    use crate::{
+        Controller, ControllerConfig, MetadataRecord, StaticConfig, config::ResourceKind, record::ConfigChange,
+    };
+    use highwater_types::{NodeId, TopicId, TopicName, Uuid};
+
+    fn controller(records: &[MetadataRecord], delta: &mut MetadataDelta) -> Controller {
+        let static_config = StaticConfig::default();
+        let config = ControllerConfig { cluster_id: "c".to_owned(), node: NodeId::new(1), static_config };
+        let mut controller = Controller::new(config);
+        for record in records {
+            controller.apply(record).expect("it follows from those before");
+            delta.observe(record);
+        }
+        controller
+    }
+
+    fn topic(number: u8) -> MetadataRecord {
+        let name = TopicName::new(&format!("t{number}")).expect("a name");
+        MetadataRecord::Topic { name, id: TopicId(Uuid::from_bytes([number; 16])) }
+    }
+
+    #[test]
+    fn what_a_snapshot_lacks_is_gone() {
+        let config = MetadataRecord::Config(ConfigChange {
+            kind: ResourceKind::Topic,
+            resource: "t1".to_owned(),
+            name: "retention.ms".to_owned(),
+            value: Some("1".to_owned()),
+        });
+        let before = controller(&[topic(1), topic(2), config], &mut MetadataDelta::default());
+        let mut delta = MetadataDelta::default();
+        let after = controller(&[topic(2), topic(3)], &mut delta);
+        delta.observe_missing(&before.image(), &after.image());
+        let id = |number| TopicId(Uuid::from_bytes([number; 16]));
+        assert!(delta.deleted().eq([id(1)]));
+        assert!(delta.configs().eq([(ResourceKind::Topic, "t1")]) && delta.features_changed());
+    }
+
+    #[test]
+    fn a_transaction_shows_that_it_is_open() {
+        let begin = MetadataRecord::BeginTransaction { name: None };
+        let mut controller = controller(&[begin, topic(1)], &mut MetadataDelta::default());
+        assert!(controller.is_in_transaction() && controller.image().topic_count() == 0);
+        controller.apply(&MetadataRecord::EndTransaction).expect("one is open");
+        assert!(!controller.is_in_transaction() && controller.image().topic_count() == 1);
     }
 }

@@ -9,7 +9,6 @@ mod error;
 pub mod features;
 mod heartbeat;
 mod image;
-mod quorum;
 pub mod record;
 
 pub use config::{ConfigResolver, ResolvedConfig, ResourceKind, StaticConfig, TopicConfig};
@@ -25,7 +24,6 @@ pub use delta::MetadataDelta;
 pub use error::{ApiError, ApplyError};
 pub use heartbeat::{HeartbeatConfig, Heartbeats};
 pub use image::{BrokerImage, ConfigMap, MetadataImage, PartitionImage, TopicImage};
-pub use quorum::MetadataQuorum;
 pub use record::{
     BrokerRegistrationChange, ConfigChange, Endpoint, FeatureRange, LeaderRecovery, MetadataRecord, PartitionChange,
     PartitionRecord, RegisterBroker, RegisterController,

@@ -122,6 +122,12 @@ impl Controller {
         self.image.clone()
     }
 
+    /// Whether a metadata transaction has begun and not ended: the image lacks what has been written since.
+    #[must_use]
+    pub fn is_in_transaction(&self) -> bool {
+        self.transaction.is_some()
+    }
+
     /// Applies one committed record. The only way the state changes.
     ///
     /// # Errors
