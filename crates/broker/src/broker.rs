@@ -1,38 +1,48 @@
 //! A broker from start to shutdown.
 
+use std::collections::BTreeMap;
 use std::io;
 use std::net::SocketAddr;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
-use crossbeam_channel::{Receiver, RecvTimeoutError, Sender, bounded};
+use crossbeam_channel::{Receiver, RecvTimeoutError, Sender, bounded, unbounded};
 use highwater_log::{CheckedLogConfig, CleanerConfig, DirOptions, Disk, Log, LogConfig, LogDir, RealDisk};
 use highwater_metadata::{
-    BrokerRegistration, ConfigResolver, Controller, ControllerConfig, Endpoint, FeatureRange, MetadataImage,
-    MetadataQuorum, StaticConfig, features,
+    BrokerRegistration, ConfigResolver, Endpoint, FeatureRange, MetadataImage, StaticConfig, features,
 };
-use highwater_types::{TimestampMs, TopicPartition};
+use highwater_types::{BrokerEpoch, NodeId, TimestampMs, TopicPartition, Uuid};
 use parking_lot::Mutex;
 
 use crate::api::{Handlers, Sessions};
 use crate::config::{BrokerConfig, Listener};
 use crate::descriptors;
+use crate::forward::Forwarder;
 use crate::group::{Coordinators, Services};
 use crate::lifecycle::{BrokerError, Event, Lifecycle};
 use crate::net::NetStats;
 use crate::net::{Now, Wakers};
 use crate::node::{Advertised, Counters, Node, Settings};
-use crate::partition::{CleanerPool, CleanerSettings, Directories, Housekeeper, Intervals, SyncThreads, log_config};
-use crate::quorum::{ControllerDriver, ControllerHandle, ControllerStartError, LocalPartitions, MetadataLogError};
+use crate::partition::{
+    CleanerPool, CleanerSettings, ControllerAsks, Directories, Housekeeper, Intervals, SyncThreads, log_config,
+};
+use crate::producer_ids::ProducerIds;
+use crate::quorum::messages::ControllerEndpoint;
+use crate::quorum::{MetadataLogError, QuorumSetup, QuorumStartError};
 use crate::random::{random_u64, random_uuid};
+use crate::replica::{
+    Applier, ApplierSetup, AskingThread, BrokerLife, BrokerParts, ControllerLink, FetcherSettings, FetcherStop,
+    Fetchers, LifeSetup, LinkSetup, LocalPartitions,
+};
 use crate::server::{Server, ServerError};
 use crate::storage::{LockedStorage, Storage, StorageError};
 use crate::view::{View, ViewCell};
 
-/// A running broker. Stops cleanly when dropped, as by [`shutdown`](Self::shutdown).
+/// A running node: a broker, a controller, or both. Stops cleanly when dropped, as by [`shutdown`](Self::shutdown).
 ///
 /// ```no_run
 /// use highwater_broker::Broker;
@@ -49,10 +59,34 @@ pub struct Broker {
     server: Arc<Mutex<Option<Server>>>,
     local_addrs: Vec<SocketAddr>,
     events: Sender<Event>,
+    /// The registration of this process, 0 while it has none.
+    broker_epoch: Arc<AtomicU64>,
+    fetchers: FetcherStop,
+    asks: ControllerAsks,
+    threads: Vec<JoinHandle<()>>,
     housekeeping: Option<JoinHandle<()>>,
     cleaner: Option<CleanerPool>,
     /// The directory of the metadata log, if it is no log directory; holds its lock.
     apart: Option<LogDir>,
+}
+
+/// Whether a broker serves clients, for another thread than that which has the [`Broker`].
+#[derive(Clone)]
+pub struct Readiness(Arc<BrokerLife>);
+
+impl Readiness {
+    /// Waits until the broker was let into its cluster, for `timeout` at most. Whether it was; never for a node that is
+    /// only a controller.
+    #[must_use]
+    pub fn wait(&self, timeout: Duration) -> bool {
+        self.0.wait_until_unfenced(timeout)
+    }
+}
+
+impl std::fmt::Debug for Readiness {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_tuple("Readiness").field(&self.0.is_ready()).finish()
+    }
 }
 
 /// What a broker has counted since it started.
@@ -101,8 +135,8 @@ impl From<MetadataLogError> for StartError {
     }
 }
 
-impl From<ControllerStartError> for StartError {
-    fn from(error: ControllerStartError) -> Self {
+impl From<QuorumStartError> for StartError {
+    fn from(error: QuorumStartError) -> Self {
         Self::Metadata { reason: error.to_string() }
     }
 }
@@ -112,7 +146,8 @@ impl Broker {
     ///
     /// The process may open as many files afterwards as its hard limit says (`RLIMIT_NOFILE`).
     ///
-    /// When this returns, clients are served. Blocks for as long as recovery takes, which after a clean shutdown is
+    /// A node that is its cluster's only controller serves clients when this returns; one of several does as soon as
+    /// the cluster has let it in, see [`readiness`](Self::readiness). Blocks for as long as recovery takes, which after a clean shutdown is
     /// some milliseconds.
     ///
     /// # Errors
@@ -130,28 +165,38 @@ impl Broker {
     pub fn start_on(disk: Arc<dyn Disk>, config: &BrokerConfig) -> Result<Self, StartError> {
         let now = Now::read();
         descriptors::raise_limit();
-        if config.listeners.is_empty() {
+        if config.listeners.is_empty() && config.controller_listeners.is_empty() {
             return Err(StartError::NoListener);
         }
         let static_config = &config.static_config;
+        let thread = |what| move |source| StartError::Thread { what, source };
         let (events, received) = bounded(EVENTS_MAX);
         let storage = LockedStorage::lock(disk, config)?;
         let cluster_id = storage.cluster_id().to_owned();
-        let mut metadata = storage.open_metadata(now.wall)?;
-        let mut controller = Controller::new(ControllerConfig {
-            cluster_id: cluster_id.clone(),
-            node: config.node_id,
-            static_config: static_config.clone(),
-        });
-        metadata.replay(&mut |_, record| controller.apply(record))?;
+        let metadata = storage.open_metadata(now.wall)?;
+        let setup = quorum_setup(config, &cluster_id);
+        let config_of = config_of(config, setup.preview(&metadata)?);
         let recovery_threads = number(static_config, "num.recovery.threads.per.data.dir", 2);
-        let config_of = config_of(config, controller.image());
         let options = DirOptions { recovery_threads, now: now.wall };
-        let Storage { directories, found, apart } = storage.load(options, &config_of, &events)?;
-        let wakers = Wakers::new(config.loops).map_err(|source| StartError::Thread { what: "wakers", source })?;
-        let thread = |what| move |source| StartError::Thread { what, source };
+        let Storage { directories, found, apart, previous_epoch } = storage.load(options, &config_of, &events)?;
+        let wakers = Wakers::new(config.loops).map_err(thread("wakers"))?;
         let view = Arc::new(ViewCell::new(View::empty(&cluster_id, config.node_id)));
         let syncs = Arc::new(SyncThreads::start(SYNC_THREADS, &wakers).map_err(thread("sync threads"))?);
+        let (changes, changed) = unbounded();
+        let failed = events.clone();
+        let quorum = setup.start(metadata, Some(changes), &wakers, move |reason| {
+            tracing::error!("the metadata log failed, the node stops: {reason}");
+            // If the channel is full or closed, the broker is about to end anyway.
+            let _ = failed.try_send(Event::MetadataFailed(reason));
+        })?;
+        let quorum = Arc::new(quorum);
+        let controllers: Arc<BTreeMap<_, _>> = Arc::new(config.controllers.iter().cloned().collect());
+        let links = LinkSetup {
+            quorum: Arc::clone(&quorum),
+            cluster_id: cluster_id.clone(),
+            controllers: Arc::clone(&controllers),
+            timeout: CONTROLLER_TIMEOUT,
+        };
         let services = Services {
             wakers: Arc::clone(&wakers),
             syncs: Arc::clone(&syncs),
@@ -159,23 +204,48 @@ impl Broker {
             static_config: static_config.clone(),
         };
         let coordinators = Coordinators::start(services, now.instant).map_err(thread("group coordinators"))?;
-        let local = LocalPartitions::new(
-            config.node_id,
-            static_config.clone(),
-            directories.clone(),
-            Arc::clone(&wakers),
-            Arc::clone(&view),
-            Arc::clone(&coordinators),
-            events.clone(),
-        );
-        let registration = registration(config, &directories);
-        let driver = ControllerDriver::start(controller, metadata, &registration, local, found, now.wall)?;
-        let controller = ControllerHandle::start(driver, Arc::clone(&wakers)).map_err(thread("controller"))?;
+        let broker_epoch = Arc::new(AtomicU64::new(0));
+        let life = Arc::new(BrokerLife::default());
+        let incarnation = random_uuid();
+        let fetchers = Fetchers::new(fetcher_settings(config, &cluster_id, &broker_epoch, &wakers, &syncs));
+        let fetcher_stop = fetchers.stopper();
+        let (asks, asked) = ControllerAsks::new();
+        let asks_stop = asks.clone();
+        let parts = config.roles.broker.then(|| BrokerParts {
+            node: config.node_id,
+            incarnation,
+            found,
+            life: Arc::clone(&life),
+            local: LocalPartitions {
+                node: config.node_id,
+                static_config: static_config.clone(),
+                directories: directories.clone(),
+                wakers: Arc::clone(&wakers),
+                view: Arc::clone(&view),
+                coordinators: Arc::clone(&coordinators),
+                asks,
+                fetchers,
+            },
+        });
+        let applier = ApplierSetup { changes: changed, view: Arc::clone(&view), broker: parts };
+        let applier = Applier::start(applier).map_err(thread("metadata"))?;
+        let asking = AskingThread {
+            node: config.node_id,
+            broker_epoch: Arc::clone(&broker_epoch),
+            link: ControllerLink::new(links.clone()),
+            asked,
+            view: Arc::clone(&view),
+            wakers: Arc::clone(&wakers),
+        };
+        let asking = asking.start().map_err(thread("asking"))?;
         let node = Arc::new(Node {
             id: config.node_id,
-            settings: settings(config),
+            settings: settings(config, controllers),
             view: Arc::clone(&view),
-            controller,
+            quorum: Arc::clone(&quorum),
+            forwarder: Forwarder::start(links.clone(), &wakers).map_err(thread("forwarding"))?,
+            producer_ids: ProducerIds::new(config.node_id, Arc::clone(&broker_epoch)),
+            life: Arc::clone(&life),
             directories: directories.clone(),
             syncs: Arc::clone(&syncs),
             sessions: Sessions::new(number(static_config, "max.incremental.fetch.session.cache.slots", 1000), || {
@@ -191,6 +261,19 @@ impl Broker {
         let server = Server::start(&server_config, &Arc::new(Handlers::new(Arc::clone(&node))), &wakers)?;
         let local_addrs = server.local_addrs().to_vec();
         let server = Arc::new(Mutex::new(Some(server)));
+        if config.roles.broker {
+            let registration = registration(config, &directories, &local_addrs, incarnation, previous_epoch);
+            let life_setup = LifeSetup {
+                registration,
+                link: ControllerLink::new(links),
+                directories: directories.clone(),
+                metadata: Arc::clone(quorum.state()),
+                broker_epoch: Arc::clone(&broker_epoch),
+                heartbeat_ms: number(static_config, "broker.heartbeat.interval.ms", 2000),
+                hands_over: static_config.flag("controlled.shutdown.enable").unwrap_or(true),
+            };
+            life.start(life_setup).map_err(thread("the broker's life"))?;
+        }
         let lifecycle = Arc::new(Lifecycle::default());
         let housekeeper =
             Housekeeper::new(Arc::clone(&view), directories.clone(), syncs, intervals(static_config), now.wall);
@@ -216,16 +299,52 @@ impl Broker {
                 }
             })
             .map_err(thread("housekeeping"))?;
-        Ok(Self {
+        let broker = Self {
             node,
             lifecycle,
             server,
             local_addrs,
             events,
+            broker_epoch,
+            fetchers: fetcher_stop,
+            asks: asks_stop,
+            threads: vec![applier, asking],
             housekeeping: Some(housekeeping),
             cleaner: Some(cleaner),
             apart,
-        })
+        };
+        if config.roles.broker && broker.is_alone() && !life.wait_until_unfenced(START_TIMEOUT) {
+            let reason = broker.failure().map_or_else(
+                || format!("the broker could not register with itself within {} s", START_TIMEOUT.as_secs()),
+                |failure| failure.to_string(),
+            );
+            return Err(StartError::Metadata { reason });
+        }
+        Ok(broker)
+    }
+
+    /// Whether this node is the cluster's only controller.
+    fn is_alone(&self) -> bool {
+        self.node.settings.controllers.keys().all(|id| *id == self.node.id)
+    }
+
+    /// Whether the broker was let into its cluster, so that it serves clients. Never for a node that is only a
+    /// controller.
+    #[must_use]
+    pub fn is_ready(&self) -> bool {
+        self.node.life.is_ready()
+    }
+
+    /// What tells another thread when clients are served.
+    #[must_use]
+    pub fn readiness(&self) -> Readiness {
+        Readiness(Arc::clone(&self.node.life))
+    }
+
+    /// Whether this node is the active controller of its cluster.
+    #[must_use]
+    pub fn is_active_controller(&self) -> bool {
+        self.node.quorum.state().is_active()
     }
 
     /// The address of the first listener, with its real port.
@@ -282,15 +401,27 @@ impl Broker {
         self.node.directories.iter().for_each(|directory| directory.begin_close());
         // Its last renames come before the logs are closed.
         drop(self.cleaner.take());
+        if self.housekeeping.is_some() && self.failure().is_none() {
+            // While others can still fetch what they lack.
+            self.node.life.leave(LEAVE_TIMEOUT);
+        }
         let server = self.server.lock().take();
         if let Some(server) = server {
             server.stop(CONNECTIONS_STOP_TIMEOUT);
         }
+        self.fetchers.stop();
+        self.asks.stop();
+        self.node.quorum.stop();
         if let Some(thread) = self.housekeeping.take() {
             // If the thread is gone already, so is the receiver.
             let _ = self.events.send(Event::Stop);
             if thread.join().is_err() {
                 tracing::error!("the housekeeping thread had panicked");
+            }
+            for thread in self.threads.drain(..) {
+                if thread.join().is_err() {
+                    tracing::error!("a thread of the broker had panicked");
+                }
             }
             self.close_logs();
         }
@@ -301,10 +432,8 @@ impl Broker {
         self.node.coordinators.stop();
         self.node.syncs.stop();
         let now = Now::read().wall;
-        let epoch = self.node.controller.with(|driver| {
-            driver.close(now);
-            driver.broker_epoch()
-        });
+        // A broker that has never registered has nothing that it could have lost.
+        let epoch = Some(self.broker_epoch.load(Ordering::Acquire)).filter(|epoch| *epoch != 0).map(BrokerEpoch);
         let view = self.node.view.load();
         for directory in self.node.directories.iter() {
             let logs: Vec<Log> = view
@@ -313,10 +442,10 @@ impl Broker {
                 .filter(|partition| Arc::ptr_eq(partition.directory(), directory))
                 .filter_map(|partition| partition.take_log())
                 .collect();
-            directory.close_clean(logs, Some(epoch), now);
+            directory.close_clean(logs, epoch, now);
         }
         if let Some(directory) = self.apart.take()
-            && let Err(error) = directory.close_clean(Vec::new(), Some(epoch), now)
+            && let Err(error) = directory.close_clean(Vec::new(), epoch, now)
         {
             tracing::error!("the metadata directory was not closed cleanly: {error}");
         }
@@ -348,37 +477,95 @@ fn config_of(config: &BrokerConfig, image: MetadataImage) -> impl Fn(&TopicParti
     }
 }
 
+/// What the quorum is started with.
+fn quorum_setup(config: &BrokerConfig, cluster_id: &str) -> QuorumSetup {
+    let endpoint = |listener: &Listener| ControllerEndpoint {
+        listener: listener.name.clone(),
+        host: listener.advertised_host.clone().or_else(|| listener.host.clone()).unwrap_or_else(host_name),
+        port: listener.advertised_port.unwrap_or(listener.port),
+    };
+    QuorumSetup {
+        node: config.node_id,
+        cluster_id: cluster_id.to_owned(),
+        static_config: config.static_config.clone(),
+        is_controller: config.roles.controller,
+        voters: config.controllers.clone(),
+        endpoints: config.controller_listeners.iter().map(endpoint).collect(),
+    }
+}
+
+fn fetcher_settings(
+    config: &BrokerConfig,
+    cluster_id: &str,
+    broker_epoch: &Arc<AtomicU64>,
+    wakers: &Arc<Wakers>,
+    syncs: &Arc<SyncThreads>,
+) -> FetcherSettings {
+    let static_config = &config.static_config;
+    FetcherSettings {
+        node: config.node_id,
+        cluster_id: cluster_id.to_owned(),
+        broker_epoch: Arc::clone(broker_epoch),
+        listener: config.inter_broker_listener.clone(),
+        threads: number(static_config, "num.replica.fetchers", 1),
+        wait_ms: number(static_config, "replica.fetch.wait.max.ms", 500),
+        min_bytes: number(static_config, "replica.fetch.min.bytes", 1),
+        response_bytes_max: number(static_config, "replica.fetch.response.max.bytes", 10 << 20),
+        partition_bytes_max: number(static_config, "replica.fetch.max.bytes", 1 << 20),
+        backoff_ms: number(static_config, "replica.fetch.backoff.ms", 1000),
+        timeout: Duration::from_millis(number(static_config, "replica.socket.timeout.ms", 30_000)),
+        wakers: Arc::clone(wakers),
+        syncs: Arc::clone(syncs),
+    }
+}
+
 /// What this process tells the controller of itself.
-fn registration(config: &BrokerConfig, directories: &Directories) -> BrokerRegistration {
+fn registration(
+    config: &BrokerConfig,
+    directories: &Directories,
+    local_addrs: &[SocketAddr],
+    incarnation: Uuid,
+    previous_epoch: Option<BrokerEpoch>,
+) -> BrokerRegistration {
+    let listeners = config.listeners.iter().zip(local_addrs);
     BrokerRegistration {
         node: config.node_id,
-        incarnation: random_uuid(),
-        endpoints: config.listeners.iter().map(endpoint).collect(),
+        incarnation,
+        endpoints: listeners.map(|(listener, address)| endpoint(listener, address.port())).collect(),
         features: features::SUPPORTED
             .iter()
             .map(|feature| FeatureRange { name: feature.name.to_owned(), min: feature.min, max: feature.max })
             .collect(),
         rack: config.rack.clone(),
         log_dirs: directories.iter().map(|directory| directory.id()).collect(),
-        previous_epoch: None,
+        previous_epoch,
     }
 }
 
-fn endpoint(listener: &Listener) -> Endpoint {
+fn endpoint(listener: &Listener, port: u16) -> Endpoint {
     let host = listener.advertised_host.clone().or_else(|| listener.host.clone());
     Endpoint {
         name: listener.name.clone(),
-        host: host.unwrap_or_else(|| "localhost".to_owned()),
-        port: listener.advertised_port.unwrap_or(listener.port),
+        host: host.unwrap_or_else(host_name),
+        port: listener.advertised_port.unwrap_or(port),
         security_protocol: SECURITY_PLAINTEXT,
     }
 }
 
-fn settings(config: &BrokerConfig) -> Settings {
+/// What other nodes are told to connect to when the configuration does not say.
+fn host_name() -> String {
+    nix::unistd::gethostname().ok().and_then(|name| name.into_string().ok()).unwrap_or_else(|| "localhost".to_owned())
+}
+
+fn settings(config: &BrokerConfig, controllers: Arc<BTreeMap<NodeId, (String, u16)>>) -> Settings {
     let flag = |name| config.static_config.flag(name).unwrap_or(true);
     Settings {
         auto_create_topics: flag("auto.create.topics.enable"),
         delete_topics: flag("delete.topic.enable"),
+        rack_aware: config
+            .static_config
+            .get("replica.selector.class")
+            .is_some_and(|class| class.trim().ends_with("RackAwareReplicaSelector")),
         fetch_bytes_max: number(&config.static_config, "fetch.max.bytes", 57_671_680),
         transaction_timeout_ms_max: number(&config.static_config, "transaction.max.timeout.ms", 900_000),
         consumer_protocol: config
@@ -386,6 +573,17 @@ fn settings(config: &BrokerConfig) -> Settings {
             .get("group.coordinator.rebalance.protocols")
             .is_none_or(|protocols| protocols.split(',').any(|name| name.trim() == "consumer")),
         describe_partitions_max: number(&config.static_config, "max.request.partition.size.limit", 2000),
+        listeners: config.listeners.iter().map(|listener| listener.name.clone()).collect(),
+        controllers,
+        controller_listener: config
+            .controller_listeners
+            .first()
+            .map(|listener| listener.name.clone())
+            .or_else(|| {
+                let names = config.static_config.get("controller.listener.names")?;
+                names.split(',').next().map(|name| name.trim().to_ascii_uppercase())
+            })
+            .unwrap_or_default(),
         advertised: config
             .listeners
             .iter()
@@ -452,6 +650,7 @@ impl Keeper {
             match self.events.recv_timeout(until(self.housekeeper.next_due(), now)) {
                 Ok(Event::DirectoryFailed(directory)) => {
                     self.wake_waiting();
+                    self.node.life.hurry();
                     if directory.path() == self.metadata_dir {
                         let reason = format!("its directory {} is offline", self.metadata_dir.display());
                         self.end(BrokerError::MetadataLog { reason });
@@ -500,4 +699,10 @@ const EVENTS_MAX: usize = 64;
 /// Threads that sync logs: as many logs are synced side by side.
 const SYNC_THREADS: usize = 8;
 const FLUSH_CHECK_MS: i64 = 1000;
+/// How long a broker on its own may take to register with itself.
+const START_TIMEOUT: Duration = Duration::from_secs(30);
+/// How long a broker that stops hands its leaderships over.
+const LEAVE_TIMEOUT: Duration = Duration::from_secs(10);
+/// How long the active controller may take for an answer.
+const CONTROLLER_TIMEOUT: Duration = Duration::from_secs(5);
 const SECURITY_PLAINTEXT: i16 = 0;

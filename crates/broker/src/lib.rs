@@ -4,6 +4,7 @@ mod api;
 mod broker;
 pub mod config;
 mod descriptors;
+mod forward;
 #[doc(hidden)]
 pub mod fuzzing;
 mod group;
@@ -12,15 +13,18 @@ pub mod net;
 mod node;
 mod partition;
 pub mod peer;
+mod producer_ids;
 pub mod purgatory;
 mod quorum;
 mod random;
+mod replica;
 pub mod server;
 pub mod session;
 mod storage;
 mod view;
 
-pub use broker::{Broker, BrokerStats, StartError};
+pub use broker::{Broker, BrokerStats, Readiness, StartError};
 pub use config::BrokerConfig;
 pub use lifecycle::BrokerError;
 pub use storage::StorageError;
+pub use storage::format;

@@ -1,5 +1,6 @@
 //! What every part of the running broker shares.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Instant;
@@ -7,10 +8,13 @@ use std::time::Instant;
 use highwater_metadata::{BrokerImage, StaticConfig};
 use highwater_types::NodeId;
 
+use crate::forward::Forwarder;
 use crate::group::Coordinators;
 use crate::net::{Now, Peer, Wakers};
 use crate::partition::{Directories, SyncThreads};
-use crate::quorum::ControllerHandle;
+use crate::producer_ids::ProducerIds;
+use crate::quorum::QuorumHandle;
+use crate::replica::BrokerLife;
 use crate::view::ViewCell;
 
 /// The state of one broker, shared by its event loops and threads.
@@ -19,7 +23,10 @@ pub(crate) struct Node {
     pub(crate) settings: Settings,
     pub(crate) static_config: StaticConfig,
     pub(crate) view: Arc<ViewCell>,
-    pub(crate) controller: ControllerHandle,
+    pub(crate) quorum: Arc<QuorumHandle>,
+    pub(crate) forwarder: Forwarder,
+    pub(crate) producer_ids: ProducerIds,
+    pub(crate) life: Arc<BrokerLife>,
     pub(crate) directories: Directories,
     pub(crate) wakers: Arc<Wakers>,
     pub(crate) syncs: Arc<SyncThreads>,
@@ -36,13 +43,20 @@ impl Node {
         u64::try_from(now.instant.saturating_duration_since(self.started).as_millis()).unwrap_or(u64::MAX)
     }
 
+    /// Whether a connection came in on a listener for controllers.
+    pub(crate) fn is_for_controllers(&self, peer: &Peer) -> bool {
+        self.settings.listeners.len() <= peer.listener()
+    }
+
     /// Where a client that speaks to us as `peer` should look for `broker`.
     ///
     /// For this broker that is what its listener advertises, else the address that the client has reached already.
-    /// Other brokers are at what they registered.
+    /// Other brokers are at what they registered for a listener of that name.
     pub(crate) fn endpoint_of(&self, broker: &BrokerImage, peer: &Peer) -> (String, u16) {
         if broker.node != self.id {
-            let endpoint = broker.endpoints.first();
+            let name = self.settings.listeners.get(peer.listener());
+            let named = broker.endpoints.iter().find(|endpoint| Some(&endpoint.name) == name);
+            let endpoint = named.or(broker.endpoints.first());
             return endpoint.map_or_else(Default::default, |endpoint| (endpoint.host.clone(), endpoint.port));
         }
         let reached = peer.local_addr();
@@ -60,6 +74,8 @@ pub(crate) struct Settings {
     pub(crate) auto_create_topics: bool,
     /// `delete.topic.enable`.
     pub(crate) delete_topics: bool,
+    /// `replica.selector.class` is Kafka's `RackAwareReplicaSelector`: consumers are sent to replicas in their rack.
+    pub(crate) rack_aware: bool,
     /// `fetch.max.bytes`: most bytes that one fetch answer carries, whatever the client asks for.
     pub(crate) fetch_bytes_max: u32,
     /// `transaction.max.timeout.ms`.
@@ -68,6 +84,12 @@ pub(crate) struct Settings {
     pub(crate) consumer_protocol: bool,
     /// `max.request.partition.size.limit`.
     pub(crate) describe_partitions_max: usize,
+    /// Names of the listeners for clients, by number; those with higher numbers are for controllers.
+    pub(crate) listeners: Vec<String>,
+    /// The controllers of the configuration; none on a node that is its own and only one.
+    pub(crate) controllers: Arc<BTreeMap<NodeId, (String, u16)>>,
+    /// Name of the first listener for controllers.
+    pub(crate) controller_listener: String,
     /// What clients are told to connect to, by listener; a missing host or port is taken from the connection.
     pub(crate) advertised: Vec<Advertised>,
 }

@@ -1,6 +1,6 @@
 //! Randomness from the operating system.
 
-use highwater_types::Uuid;
+use highwater_types::{TopicId, Uuid};
 
 /// A random id as Kafka draws them: never a reserved one, and its text never starts with a dash, so that it can be a
 /// command line argument.
@@ -18,4 +18,9 @@ pub(crate) fn random_uuid() -> Uuid {
 /// 64 random bits, for seeds.
 pub(crate) fn random_u64() -> u64 {
     getrandom::u64().expect("the operating system provides random bytes")
+}
+
+/// A topic id that was never used before.
+pub(crate) fn new_topic_id() -> TopicId {
+    TopicId(random_uuid())
 }

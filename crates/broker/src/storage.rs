@@ -1,21 +1,22 @@
 //! Opening the log directories at start.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use crossbeam_channel::Sender;
 use highwater_log::{
-    CachedDisk, CheckedLogConfig, DirOptions, Disk, LockedDir, LogDir, LogError, MetaProperties, OpenedDir,
+    CachedDisk, CheckedLogConfig, DirOptions, Disk, LockedDir, LogDir, LogError, MetaProperties, OpenedDir, RealDisk,
 };
-use highwater_types::{DirectoryId, NodeId, TimestampMs, TopicPartition};
+use highwater_types::{BrokerEpoch, DirectoryId, NodeId, TimestampMs, TopicPartition};
 
 use crate::config::BrokerConfig;
 use crate::descriptors;
 use crate::lifecycle::Event;
 use crate::partition::{Directories, Directory};
-use crate::quorum::{FoundLog, MetadataLog, MetadataLogError};
+use crate::quorum::{MetadataLog, MetadataLogError};
 use crate::random::random_uuid;
+use crate::replica::FoundLog;
 
 /// The log directories, locked, with their logs still closed.
 pub(crate) struct LockedStorage {
@@ -34,6 +35,8 @@ pub(crate) struct Storage {
     pub(crate) found: Vec<FoundLog>,
     /// The directory of the metadata log, if it is no log directory; holds its lock.
     pub(crate) apart: Option<LogDir>,
+    /// The registration under which the broker last ended, if every directory was closed cleanly then.
+    pub(crate) previous_epoch: Option<BrokerEpoch>,
 }
 
 /// Why the log directories could not be used.
@@ -72,6 +75,15 @@ pub enum StorageError {
         /// The other.
         second: PathBuf,
     },
+    /// A new node of a cluster does not know which cluster that is.
+    #[error(
+        "{} is new and belongs to no cluster: format it with the id of the cluster (`highwater format`), or set CLUSTER_ID",
+        path.display()
+    )]
+    NoCluster {
+        /// The directory.
+        path: PathBuf,
+    },
     /// A directory belongs to another node.
     #[error("{} belongs to node {found}, and this is node {expected}", path.display())]
     OtherNode {
@@ -98,7 +110,13 @@ impl LockedStorage {
         let is_log_dir = log_dirs.contains(metadata_dir);
         let apart = if is_log_dir { None } else { Some(lock(metadata_dir)?) };
         let all = || locked.iter().chain(&apart);
-        let cluster_id = agree_on_cluster(config.cluster_id.clone(), all())?;
+        // A node on its own may begin a cluster; one of several would begin another than the rest.
+        let may_begin = config.controllers.iter().all(|(id, _)| id == node);
+        let cluster_id = match agree_on_cluster(config.cluster_id.clone(), all())? {
+            Some(id) => id,
+            None if may_begin => random_uuid().to_string(),
+            None => return Err(StorageError::NoCluster { path: log_dirs[0].clone() }),
+        };
         check_node(all(), *node)?;
         Ok(Self { node: *node, cluster_id, locked, apart, metadata_dir: metadata_dir.clone(), disk })
     }
@@ -107,11 +125,11 @@ impl LockedStorage {
         &self.cluster_id
     }
 
-    /// Opens the metadata log and begins a new leader epoch in it.
+    /// Opens the metadata log.
     pub(crate) fn open_metadata(&self, now: TimestampMs) -> Result<MetadataLog, MetadataLogError> {
         let directory = self.locked.iter().chain(&self.apart).find(|locked| locked.path() == self.metadata_dir);
         let directory = directory.expect("the metadata directory is a log directory or was locked apart from them");
-        MetadataLog::open(directory, &self.cluster_id, self.node, now)
+        MetadataLog::open(directory, &self.cluster_id, now)
     }
 
     /// Opens the logs of the partitions.
@@ -128,8 +146,10 @@ impl LockedStorage {
         };
         let mut directories = Vec::with_capacity(locked.len());
         let mut found = Vec::new();
+        let mut previous = BTreeSet::new();
         for locked in locked {
             let (OpenedDir { dir, logs }, id) = load(locked)?;
+            previous.insert(dir.previous_broker_epoch().filter(|_| dir.was_clean()));
             let directory = Arc::new(Directory::new(dir, id, logs.len(), events.clone()));
             found.extend(logs.into_iter().map(|log| FoundLog {
                 partition: log.topic_partition,
@@ -141,8 +161,29 @@ impl LockedStorage {
         }
         check_once(&found)?;
         let apart = apart.map(load).transpose()?.map(|(opened, _)| opened.dir);
-        Ok(Storage { directories: Directories::new(directories), found, apart })
+        let previous_epoch = if previous.len() == 1 { previous.pop_first().flatten() } else { None };
+        Ok(Storage { directories: Directories::new(directories), found, apart, previous_epoch })
     }
+}
+
+/// Formats the directories of a configuration for a cluster: writes `meta.properties` where there is none, as a node of
+/// several has to have it before its first start. Returns the directories that were new.
+///
+/// # Errors
+///
+/// [`StorageError`] if a directory cannot be used, or belongs to another cluster or node.
+pub fn format(config: &BrokerConfig, cluster_id: &str) -> Result<Vec<PathBuf>, StorageError> {
+    let config = BrokerConfig { cluster_id: Some(cluster_id.to_owned()), ..config.clone() };
+    let disk = RealDisk::shared();
+    let storage = LockedStorage::lock(Arc::clone(&disk), &config)?;
+    let mut formatted = Vec::new();
+    for dir in storage.locked.iter().chain(&storage.apart) {
+        if dir.meta().and_then(|meta| meta.directory_id).is_none() {
+            format_if_new(&*disk, dir, config.node_id, cluster_id)?;
+            formatted.push(dir.path().to_owned());
+        }
+    }
+    Ok(formatted)
 }
 
 /// Whichever of two logs were served, the records of the other would seem lost.
@@ -168,11 +209,11 @@ fn check_cluster_id(id: Option<&str>) -> Result<(), StorageError> {
     }
 }
 
-/// The cluster that is configured and that all directories name; a new one if there is none.
+/// The cluster that is configured and that all directories name, if there is one.
 fn agree_on_cluster<'d>(
     configured: Option<String>,
     dirs: impl Iterator<Item = &'d LockedDir>,
-) -> Result<String, StorageError> {
+) -> Result<Option<String>, StorageError> {
     let mut agreed = configured;
     for dir in dirs {
         let Some(found) = dir.meta().and_then(|meta| meta.cluster_id.clone()) else { continue };
@@ -184,7 +225,7 @@ fn agree_on_cluster<'d>(
             _ => agreed = Some(found),
         }
     }
-    Ok(agreed.unwrap_or_else(|| random_uuid().to_string()))
+    Ok(agreed)
 }
 
 fn check_node<'d>(mut dirs: impl Iterator<Item = &'d LockedDir>, expected: NodeId) -> Result<(), StorageError> {

@@ -8,7 +8,7 @@ use highwater_wire::messages::AlterConfigsRequest;
 use highwater_wire::messages::alter_configs_response::{AlterConfigsResourceResponse, AlterConfigsResponse};
 
 use super::error_map::ToCode;
-use super::parked::{park_for, wall_now};
+use super::parked::park_for;
 use super::request::{CHANGES_MAX, Cx, Outcome, Refused, Request, at_most};
 use crate::net::Out;
 
@@ -30,9 +30,7 @@ pub(super) fn handle(cx: &mut Cx<'_>, request: &Request<'_>, out: &mut Out) -> R
         .collect();
     let asked: Vec<(i8, String)> = resources.iter().map(|resource| (resource.kind, resource.name.clone())).collect();
     let alter = AlterConfigs { resources, validate_only: body.validate_only };
-    let submitted = cx.node.controller.submit_for(cx.peer.token(), move |driver| {
-        driver.carry_out(wall_now(), |controller| controller.alter_configs(&alter))
-    });
+    let submitted = cx.node.quorum.decide(cx.peer.token(), move |controller| controller.alter_configs(&alter));
     match submitted {
         Ok(job) => Ok(park_for(request, job, move |altered, to, out| match altered {
             Ok(results) => to.send(out, &response(results)),

@@ -27,6 +27,7 @@ pub(super) fn handle(cx: &mut Cx<'_>, request: &Request<'_>, out: &mut Out) -> R
     let mut response = ApiVersionsResponse {
         api_keys: SUPPORTED
             .iter()
+            .filter(|api| api.is_served(cx.node.is_for_controllers(cx.peer)))
             .map(|api| ApiVersion {
                 api_key: api.key as i16,
                 min_version: api.advertised_min,

@@ -6,7 +6,7 @@ use highwater_wire::messages::CreatePartitionsRequest;
 use highwater_wire::messages::create_partitions_response::{CreatePartitionsResponse, CreatePartitionsTopicResult};
 
 use super::error_map::ToCode;
-use super::parked::{park_for, wall_now};
+use super::parked::park_for;
 use super::request::{CHANGES_MAX, Cx, Outcome, Refused, Request, at_most};
 use crate::net::Out;
 
@@ -26,9 +26,7 @@ pub(super) fn handle(cx: &mut Cx<'_>, request: &Request<'_>, out: &mut Out) -> R
         .collect();
     let names: Vec<String> = topics.iter().map(|topic| topic.name.clone()).collect();
     let create = CreatePartitions { topics, validate_only: body.validate_only };
-    let submitted = cx.node.controller.submit_for(cx.peer.token(), move |driver| {
-        driver.carry_out(wall_now(), |controller| controller.create_partitions(&create))
-    });
+    let submitted = cx.node.quorum.decide(cx.peer.token(), move |controller| controller.create_partitions(&create));
     match submitted {
         Ok(job) => Ok(park_for(request, job, move |created, to, out| match created {
             Ok(results) => to.send(out, &response(results)),

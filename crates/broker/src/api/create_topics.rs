@@ -10,10 +10,10 @@ use highwater_wire::messages::create_topics_response::{
 };
 
 use super::error_map::ToCode;
-use super::parked::{park_for, wall_now};
+use super::parked::park_for;
 use super::request::{CHANGES_MAX, Cx, Outcome, Refused, Request, at_most};
 use crate::net::Out;
-use crate::quorum::ControllerDriver;
+use crate::random::new_topic_id;
 
 pub(super) fn handle(cx: &mut Cx<'_>, request: &Request<'_>, out: &mut Out) -> Result<Outcome, Refused> {
     let body: CreateTopicsRequest<'_> = request.decode()?;
@@ -41,11 +41,9 @@ pub(super) fn handle(cx: &mut Cx<'_>, request: &Request<'_>, out: &mut Out) -> R
         })
         .collect();
     let names: Vec<String> = topics.iter().map(|topic| topic.name.clone()).collect();
-    let ids: Vec<TopicId> = topics.iter().map(|_| ControllerDriver::new_topic_id()).collect();
+    let ids: Vec<TopicId> = topics.iter().map(|_| new_topic_id()).collect();
     let create = CreateTopics { topics, validate_only: body.validate_only };
-    let submitted = cx.node.controller.submit_for(cx.peer.token(), move |driver| {
-        driver.carry_out(wall_now(), |controller| controller.create_topics(&create, &ids))
-    });
+    let submitted = cx.node.quorum.decide(cx.peer.token(), move |controller| controller.create_topics(&create, &ids));
     match submitted {
         Ok(job) => Ok(park_for(request, job, move |created, to, out| match created {
             Ok(results) => to.send(out, &response(results)),

@@ -42,7 +42,7 @@ fn delete(cx: &Cx<'_>, topic: &str, index: i32, before: i64) -> Result<Offset, E
     if TopicName::is_internal(&partition.name().topic) {
         return Err(ErrorCode::InvalidTopicException);
     }
-    let mut locked = partition.lock().map_err(|error| error.to_code())?;
+    let mut locked = partition.lock_leader().map_err(|error| error.to_code())?;
     if !locked.log().config().cleanup.delete {
         return Err(ErrorCode::PolicyViolation);
     }

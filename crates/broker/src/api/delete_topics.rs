@@ -8,7 +8,7 @@ use highwater_wire::messages::DeleteTopicsRequest;
 use highwater_wire::messages::delete_topics_response::{DeletableTopicResult, DeleteTopicsResponse};
 
 use super::error_map::ToCode;
-use super::parked::{park_for, wall_now};
+use super::parked::park_for;
 use super::request::{CHANGES_MAX, Cx, Outcome, Refused, Request, at_most};
 use crate::net::Out;
 
@@ -32,9 +32,7 @@ pub(super) fn handle(cx: &mut Cx<'_>, request: &Request<'_>, out: &mut Out) -> R
         return request.to.send(out, &all_failed(&topics, code));
     }
     let asked = topics.clone();
-    let submitted = cx.node.controller.submit_for(cx.peer.token(), move |driver| {
-        driver.carry_out(wall_now(), |controller| controller.delete_topics(&topics))
-    });
+    let submitted = cx.node.quorum.decide(cx.peer.token(), move |controller| controller.delete_topics(&topics));
     match submitted {
         Ok(job) => Ok(park_for(request, job, move |deleted, to, out| match deleted {
             Ok(results) => to.send(out, &response(results)),

@@ -43,7 +43,7 @@ pub(super) fn handle(cx: &mut Cx<'_>, request: &Request<'_>, out: &mut Out) -> R
 }
 
 fn producers(cx: &Cx<'_>, topic: &str, index: i32) -> Result<Array<'static, ProducerState<'static>>, ErrorCode> {
-    let locked = cx.view.partition(topic, index)?.lock().map_err(|error| error.to_code())?;
+    let locked = cx.view.partition(topic, index)?.lock_leader().map_err(|error| error.to_code())?;
     Ok(locked
         .log()
         .producers()

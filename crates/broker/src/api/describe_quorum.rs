@@ -1,6 +1,7 @@
 //! DescribeQuorum (55): who leads the metadata log, and how far the others are.
 
-use highwater_types::ErrorCode;
+use highwater_raft::{QuorumView, ReplicaView, RoleName};
+use highwater_types::{ErrorCode, NodeId, Offset, Ticks, Uuid};
 use highwater_wire::messages::DescribeQuorumRequest;
 use highwater_wire::messages::describe_quorum_request::TopicData as AskedTopic;
 use highwater_wire::messages::describe_quorum_response::{
@@ -8,10 +9,10 @@ use highwater_wire::messages::describe_quorum_response::{
 };
 
 use super::error_map::ToCode;
-use super::parked::{park_for, wall_now};
+use super::parked::park_for;
 use super::request::{CHANGES_MAX, Cx, Outcome, Refused, Request, at_most};
-use crate::net::Out;
-use crate::quorum::QuorumInfo;
+use crate::net::{Now, Out};
+use crate::quorum::messages::METADATA_TOPIC;
 
 pub(super) fn handle(cx: &mut Cx<'_>, request: &Request<'_>, out: &mut Out) -> Result<Outcome, Refused> {
     let body: DescribeQuorumRequest<'_> = request.decode()?;
@@ -22,7 +23,7 @@ pub(super) fn handle(cx: &mut Cx<'_>, request: &Request<'_>, out: &mut Out) -> R
     }
     // Older versions have no room for them.
     let nodes = if 2 <= request.version() { nodes(cx) } else { Vec::new() };
-    let submitted = cx.node.controller.submit_for(cx.peer.token(), |driver| driver.quorum());
+    let submitted = cx.node.quorum.view(cx.peer.token());
     match submitted {
         Ok(job) => Ok(park_for(request, job, move |quorum, to, out| to.send(out, &response(&quorum, nodes)))),
         Err(busy) => {
@@ -59,30 +60,58 @@ fn unknown(body: &DescribeQuorumRequest<'_>) -> DescribeQuorumResponse<'static> 
     DescribeQuorumResponse { topics: topics.collect(), ..DescribeQuorumResponse::default() }
 }
 
-fn response(quorum: &QuorumInfo, nodes: Vec<Node<'static>>) -> DescribeQuorumResponse<'static> {
-    let now = wall_now().value();
-    // The leader is as far as itself.
-    let leader = ReplicaState {
-        replica_id: quorum.leader.to_wire(),
-        log_end_offset: quorum.log_end.to_wire(),
-        last_fetch_timestamp: now,
-        last_caught_up_timestamp: now,
+fn response(quorum: &QuorumView, nodes: Vec<Node<'static>>) -> DescribeQuorumResponse<'static> {
+    let now = Now::read();
+    let wall = |ticks: Option<Ticks>| {
+        let past = |ticks: Ticks| now.wall.value() - i64::try_from(now.ticks().ms_since(ticks)).unwrap_or(0);
+        ticks.map_or(-1, past)
+    };
+    let replica = |view: &ReplicaView| ReplicaState {
+        replica_id: view.key.id.to_wire(),
+        replica_directory_id: view.key.directory.map_or(Uuid::ZERO, |directory| directory.0),
+        log_end_offset: view.end.map_or(-1, Offset::to_wire),
+        last_fetch_timestamp: wall(view.last_fetch),
+        last_caught_up_timestamp: wall(view.last_caught_up),
         ..ReplicaState::default()
     };
-    let partition = PartitionData {
-        leader_id: quorum.leader.to_wire(),
-        leader_epoch: quorum.leader_epoch.to_wire(),
-        high_watermark: quorum.high_watermark.to_wire(),
-        current_voters: vec![leader].into(),
-        ..PartitionData::default()
+    let partition = match quorum.role {
+        RoleName::Leader => PartitionData {
+            leader_id: quorum.leader.map_or(-1, NodeId::to_wire),
+            leader_epoch: quorum.epoch.to_wire(),
+            high_watermark: quorum.high_watermark.map_or(-1, Offset::to_wire),
+            current_voters: quorum.voters.iter().map(replica).collect(),
+            observers: quorum.observers.iter().map(replica).collect(),
+            ..PartitionData::default()
+        },
+        _ => PartitionData {
+            error_code: ErrorCode::NotLeaderOrFollower as i16,
+            leader_id: quorum.leader.map_or(-1, NodeId::to_wire),
+            leader_epoch: quorum.epoch.to_wire(),
+            ..PartitionData::default()
+        },
     };
     let topic =
         TopicData { topic_name: METADATA_TOPIC.into(), partitions: vec![partition].into(), ..TopicData::default() };
     DescribeQuorumResponse { topics: vec![topic].into(), nodes: nodes.into(), ..DescribeQuorumResponse::default() }
 }
 
-/// Where the voters are reached: a broker that is its own controller, at its own listener.
+/// Where the voters are reached: those of the configuration, or a broker that is its own controller, at its listener.
 fn nodes(cx: &Cx<'_>) -> Vec<Node<'static>> {
+    if !cx.node.settings.controllers.is_empty() {
+        let listener = &cx.node.settings.controller_listener;
+        let node = |(id, (host, port)): (&NodeId, &(String, u16))| Node {
+            node_id: id.to_wire(),
+            listeners: vec![Listener {
+                name: listener.clone().into(),
+                host: host.clone().into(),
+                port: *port,
+                ..Listener::default()
+            }]
+            .into(),
+            ..Node::default()
+        };
+        return cx.node.settings.controllers.iter().map(node).collect();
+    }
     let this = cx.view.image.broker(cx.node.id);
     let listeners = this.into_iter().filter_map(|broker| {
         let (host, port) = cx.node.endpoint_of(broker, cx.peer);
@@ -91,5 +120,3 @@ fn nodes(cx: &Cx<'_>) -> Vec<Node<'static>> {
     });
     vec![Node { node_id: cx.node.id.to_wire(), listeners: listeners.collect(), ..Node::default() }]
 }
-
-const METADATA_TOPIC: &str = "__cluster_metadata";

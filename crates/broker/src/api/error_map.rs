@@ -15,6 +15,7 @@ impl ToCode for PartitionError {
     fn to_code(&self) -> ErrorCode {
         match self {
             Self::Gone => ErrorCode::UnknownTopicOrPartition,
+            Self::NotLeader => ErrorCode::NotLeaderOrFollower,
             Self::Offline => ErrorCode::KafkaStorageError,
             Self::Epoch(error) => error.code(),
             Self::Ack(error) => error.code(),

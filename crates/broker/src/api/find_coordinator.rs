@@ -5,11 +5,9 @@ use highwater_types::ErrorCode;
 use highwater_wire::messages::FindCoordinatorRequest;
 use highwater_wire::messages::find_coordinator_response::{Coordinator, FindCoordinatorResponse};
 
-use super::parked::wall_now;
 use super::request::{Cx, NAMES_MAX, Outcome, Refused, Request, at_most};
 use crate::group::{OFFSETS_TOPIC, partition_of};
 use crate::net::Out;
-use crate::quorum::ControllerDriver;
 
 /// A broker, or why there is none.
 type Found = Result<(i32, String, u16), (ErrorCode, &'static str)>;
@@ -103,16 +101,7 @@ fn create_offsets_topic(cx: &Cx<'_>) {
         assignments: Vec::new(),
         configs: configs.into_iter().map(|(name, value)| (name.to_owned(), Some(value))).collect(),
     };
-    let (create, ids) =
-        (CreateTopics { topics: vec![topic], validate_only: false }, [ControllerDriver::new_topic_id()]);
-    // If the controller's queue is full, or the topic is there by now, the client's next request settles it.
-    let _ = cx.node.controller.submit(move |driver| {
-        let created = driver.carry_out(wall_now(), |controller| controller.create_topics(&create, &ids));
-        let refused = created.iter().flatten().filter_map(|topic| topic.result.as_ref().err());
-        for error in refused.filter(|error| error.code != ErrorCode::TopicAlreadyExists) {
-            tracing::warn!("{OFFSETS_TOPIC} could not be created: {error}");
-        }
-    });
+    cx.node.forwarder.create_topics(CreateTopics { topics: vec![topic], validate_only: false });
 }
 
 const NOT_AVAILABLE: (ErrorCode, &str) = (ErrorCode::CoordinatorNotAvailable, "The coordinator is not available.");

@@ -1,10 +1,12 @@
 //! InitProducerId (22): ids for idempotent producers.
 
+use std::sync::Arc;
+
 use highwater_types::{ErrorCode, ProducerId};
 use highwater_wire::messages::{InitProducerIdRequest, InitProducerIdResponse};
 
 use super::error_map::ToCode;
-use super::parked::{park_for, wall_now};
+use super::parked::park_for;
 use super::request::{Cx, Outcome, Refused, Request};
 use crate::net::Out;
 
@@ -23,11 +25,12 @@ pub(super) fn handle(cx: &mut Cx<'_>, request: &Request<'_>, out: &mut Out) -> R
     if let Some(error) = refused {
         return request.to.send(out, &response(Err(error)));
     }
-    let allocation = cx.node.controller.submit_for(cx.peer.token(), |driver| driver.next_producer_id(wall_now()));
-    match allocation {
-        Ok(job) => {
-            Ok(park_for(request, job, |id, to, out| to.send(out, &response(id.map_err(|error| error.to_code())))))
-        }
+    if let Some(id) = cx.node.producer_ids.next() {
+        return request.to.send(out, &response(Ok(id)));
+    }
+    let node = Arc::clone(cx.node);
+    match cx.node.forwarder.submit_for(cx.peer.token(), move |link| node.producer_ids.next_of_new_block(link)) {
+        Ok(job) => Ok(park_for(request, job, |id, to, out| to.send(out, &response(id)))),
         Err(busy) => request.to.send(out, &response(Err(busy.to_code()))),
     }
 }

@@ -88,7 +88,7 @@ fn look_up(
     version: i16,
 ) -> Result<Option<TimestampAnswer>, ErrorCode> {
     let partition = cx.view.partition(topic, asked.partition_index)?;
-    let mut locked = partition.lock().map_err(|error| error.to_code())?;
+    let mut locked = partition.lock_leader().map_err(|error| error.to_code())?;
     locked.check_epoch(asked.current_leader_epoch).map_err(|error| error.to_code())?;
     let query = match asked.timestamp {
         LATEST => {

@@ -10,10 +10,8 @@ use highwater_wire::messages::metadata_response::{
     MetadataResponse, MetadataResponseBroker, MetadataResponsePartition, MetadataResponseTopic,
 };
 
-use super::parked::wall_now;
 use super::request::{Cx, NAMES_MAX, Outcome, Refused, Request, at_most};
 use crate::net::Out;
-use crate::quorum::ControllerDriver;
 
 pub(super) fn handle(cx: &mut Cx<'_>, request: &Request<'_>, out: &mut Out) -> Result<Outcome, Refused> {
     let body: MetadataRequest<'_> = request.decode()?;
@@ -30,7 +28,7 @@ pub(super) fn handle(cx: &mut Cx<'_>, request: &Request<'_>, out: &mut Out) -> R
     };
     let brokers = image
         .brokers()
-        .filter(|broker| broker.is_active())
+        .filter(|broker| !broker.fenced)
         .map(|broker| {
             let (host, port) = cx.node.endpoint_of(broker, cx.peer);
             MetadataResponseBroker {
@@ -150,12 +148,7 @@ fn create_missing(cx: &Cx<'_>, mut names: Vec<TopicName>) {
             configs: Vec::new(),
         })
         .collect();
-    let ids: Vec<TopicId> = topics.iter().map(|_| ControllerDriver::new_topic_id()).collect();
-    let create = CreateTopics { topics, validate_only: false };
-    // If the controller's queue is full, or the topic is there by now, the client's next request settles it.
-    let _ = cx.node.controller.submit(move |driver| {
-        let _ = driver.carry_out(wall_now(), |controller| controller.create_topics(&create, &ids));
-    });
+    cx.node.forwarder.create_topics(CreateTopics { topics, validate_only: false });
 }
 
 /// Topics that one request may create on the way; the client's retry creates the next ones.

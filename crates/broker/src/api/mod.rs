@@ -6,6 +6,7 @@
 
 mod alter_configs;
 mod api_versions;
+mod broker_rpc;
 mod consumer_group_describe;
 mod consumer_group_heartbeat;
 mod coordinator;
@@ -24,6 +25,7 @@ mod describe_topic_partitions;
 mod error_map;
 mod fetch;
 mod find_coordinator;
+mod forward;
 mod heartbeat;
 mod incremental_alter_configs;
 mod init_producer_id;
@@ -40,6 +42,7 @@ mod offset_fetch;
 mod offset_for_leader_epoch;
 mod parked;
 mod produce;
+mod quorum_rpc;
 mod request;
 mod service;
 mod supported;

@@ -37,7 +37,7 @@ fn end_of(
     asked: &OffsetForLeaderPartition<'_>,
 ) -> Result<Option<(LeaderEpoch, Offset)>, ErrorCode> {
     let partition = cx.view.partition(topic, asked.partition)?;
-    let locked = partition.lock().map_err(|error| error.to_code())?;
+    let locked = partition.lock_leader().map_err(|error| error.to_code())?;
     locked.check_epoch(asked.current_leader_epoch).map_err(|error| error.to_code())?;
     let log = locked.log();
     Ok(LeaderEpoch::from_wire(asked.leader_epoch).and_then(|epoch| log.epochs().end_offset_for(epoch, log.log_end())))

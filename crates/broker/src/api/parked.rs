@@ -1,7 +1,5 @@
 //! What connections wait for.
 
-use highwater_types::TimestampMs;
-
 use super::fetch::ParkedFetch;
 use super::produce::ParkedProduce;
 use super::request::{Outcome, Refused, ReplyTo, Request};
@@ -16,6 +14,17 @@ pub(crate) enum Parked {
     Produce(Box<ParkedProduce>),
     /// Work on another thread.
     Job(Box<dyn PendingReply>),
+    /// The active controller's answer.
+    Forwarded(Box<Forwarded>),
+    /// The broker to be let into its cluster.
+    Start,
+}
+
+/// A request that was handed to the active controller.
+pub(crate) struct Forwarded {
+    /// As it came, for who has to answer it here after all.
+    pub(super) frame: Vec<u8>,
+    pub(super) job: Job<Option<Vec<u8>>>,
 }
 
 /// A request whose answer is being made on another thread.
@@ -56,9 +65,4 @@ pub(super) fn resume_job(mut pending: Box<dyn PendingReply>, why: Wake, out: &mu
         None if why == Wake::Stopping => Ok(Outcome::Close),
         None => Ok(Outcome::Park { parked: Parked::Job(pending), deadline: None }),
     }
-}
-
-/// The wall clock on a thread that is not a loop.
-pub(super) fn wall_now() -> TimestampMs {
-    crate::net::Now::read().wall
 }

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use highwater_wire::frame::encode_response;
+use highwater_wire::messages::EnvelopeResponse;
 use highwater_wire::{ApiKey, DecodeError, EncodeError, Message, Reader};
 
 use super::parked::Parked;
@@ -47,11 +48,28 @@ pub(super) struct ReplyTo {
     pub(super) key: ApiKey,
     pub(super) version: i16,
     pub(super) correlation_id: i32,
+    /// The envelope that the request came in, from the broker that has forwarded it.
+    pub(super) envelope: Option<Envelope>,
+}
+
+/// An envelope to be answered (KIP-590).
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Envelope {
+    pub(super) version: i16,
+    pub(super) correlation_id: i32,
 }
 
 impl ReplyTo {
     /// Writes the answer behind those that are there.
     pub(super) fn send<'m, M: Message<'m>>(self, out: &mut Out, response: &M) -> Result<Outcome, Refused> {
+        if let Some(Envelope { version, correlation_id }) = self.envelope {
+            let mut answer = Vec::new();
+            encode_response(&mut answer, self.key, self.version, self.correlation_id, response)?;
+            let answer = answer.split_off(SIZE_BYTES);
+            let response = EnvelopeResponse { response_data: Some(answer.into()), ..EnvelopeResponse::default() };
+            encode_response(out.buf(), ApiKey::Envelope, version, correlation_id, &response)?;
+            return Ok(Outcome::Answered);
+        }
         encode_response(out.buf(), self.key, self.version, self.correlation_id, response)?;
         Ok(Outcome::Answered)
     }
@@ -94,6 +112,8 @@ pub(super) fn at_most(max: usize, count: usize) -> Result<(), Refused> {
     if max < count { Err(Refused::TooMany { count, max }) } else { Ok(()) }
 }
 
+/// Bytes of a frame's size in front of it.
+const SIZE_BYTES: usize = 4;
 /// Most topics or partitions that one request may name.
 pub(super) const NAMES_MAX: usize = 200_000;
 /// Most resources that one request may create, change or delete: as many records as one batch of metadata may have.

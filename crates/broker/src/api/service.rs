@@ -1,6 +1,7 @@
 //! From frames to handlers.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use highwater_wire::frame::decode_request_header;
 use highwater_wire::{ApiKey, Reader};
@@ -8,7 +9,7 @@ use highwater_wire::{ApiKey, Reader};
 use super::parked::{self, Parked};
 use super::request::{Cx, Outcome, Refused, ReplyTo, Request};
 use super::supported::{self, Route, SupportedApi};
-use super::{api_versions, fetch, produce};
+use super::{api_versions, fetch, forward, produce};
 use crate::net::{Context, Frames, Out, Served, Service, Wake};
 use crate::node::Node;
 use crate::view::ViewCache;
@@ -79,6 +80,9 @@ impl Service for Handlers {
 
     fn serve(&self, context: &mut Context<'_, Self>, frames: &mut Frames<'_>, out: &mut Out) -> Served<Parked> {
         let mut cx = self.cx(context);
+        if !is_ready(&cx) {
+            return Served::Park { parked: Parked::Start, deadline: Some(cx.now.instant + START_PAUSE) };
+        }
         while let Some(frame) = frames.peek() {
             let outcome = if is_served_produce(frame) {
                 if out.is_full() {
@@ -103,6 +107,10 @@ impl Service for Handlers {
             Parked::Fetch(fetch) => fetch::resume(&mut cx, *fetch, why, out),
             Parked::Produce(produce) => produce::resume(&mut cx, *produce, why, out),
             Parked::Job(job) => parked::resume_job(job, why, out),
+            Parked::Forwarded(forwarded) => forward::resume(&mut cx, *forwarded, why, out),
+            Parked::Start if is_ready(&cx) => Ok(Outcome::Answered),
+            Parked::Start if why == Wake::Stopping => Ok(Outcome::Close),
+            Parked::Start => Ok(Outcome::Park { parked: Parked::Start, deadline: Some(cx.now.instant + START_PAUSE) }),
         })
     }
 }
@@ -116,10 +124,30 @@ fn serve_one(cx: &mut Cx<'_>, frame: &[u8], out: &mut Out) -> Result<Outcome, Re
         cx.node.counters.unsupported_requests.add(1);
         return Ok(Outcome::Close);
     };
-    let Route::One(handler) = api.route else { return Ok(Outcome::Close) };
+    if !api.is_served(cx.node.is_for_controllers(cx.peer)) {
+        cx.node.counters.unsupported_requests.add(1);
+        return Ok(Outcome::Close);
+    }
+    let handler = match api.route {
+        Route::One(handler) => handler,
+        Route::Controller(_) if !cx.node.is_for_controllers(cx.peer) && !cx.node.quorum.state().is_active() => {
+            return forward::begin(cx, frame, out);
+        }
+        Route::Controller(handler) => handler,
+        Route::Quorum(handler) => handler,
+        Route::Produce => return Ok(Outcome::Close),
+    };
     let request = read_header(api, frame)?;
     handler(cx, &request, out)
 }
+
+/// Clients are served once the broker is let into its cluster; controllers at once.
+fn is_ready(cx: &Cx<'_>) -> bool {
+    cx.node.is_for_controllers(cx.peer) || cx.node.life.is_ready()
+}
+
+/// How often connections that came too early look whether the broker has started.
+const START_PAUSE: Duration = Duration::from_millis(20);
 
 /// The API of a request, if its key and version are served.
 pub(super) fn accept(frame: &[u8]) -> Option<&'static SupportedApi> {
@@ -130,7 +158,8 @@ pub(super) fn accept(frame: &[u8]) -> Option<&'static SupportedApi> {
 pub(super) fn read_header<'a>(api: &SupportedApi, frame: &'a [u8]) -> Result<Request<'a>, Refused> {
     let mut reader = Reader::new(frame);
     let header = decode_request_header(&mut reader)?;
-    let to = ReplyTo { key: api.key, version: header.api_version, correlation_id: header.correlation_id };
+    let (version, correlation_id) = (header.api_version, header.correlation_id);
+    let to = ReplyTo { key: api.key, version, correlation_id, envelope: None };
     Ok(Request { to, client_id: header.client_id, body: reader.rest() })
 }
 

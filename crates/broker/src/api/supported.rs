@@ -4,12 +4,12 @@ use highwater_wire::ApiKey;
 
 use super::request::{Cx, Outcome, Refused, Request};
 use super::{
-    alter_configs, api_versions, consumer_group_describe, consumer_group_heartbeat, create_partitions, create_topics,
-    delete_groups, delete_records, delete_topics, describe_cluster, describe_configs, describe_groups,
+    alter_configs, api_versions, broker_rpc, consumer_group_describe, consumer_group_heartbeat, create_partitions,
+    create_topics, delete_groups, delete_records, delete_topics, describe_cluster, describe_configs, describe_groups,
     describe_log_dirs, describe_producers, describe_quorum, describe_topic_partitions, fetch, find_coordinator,
-    heartbeat, incremental_alter_configs, init_producer_id, join_group, leave_group, list_config_resources,
+    forward, heartbeat, incremental_alter_configs, init_producer_id, join_group, leave_group, list_config_resources,
     list_groups, list_offsets, metadata, offset_commit, offset_delete, offset_fetch, offset_for_leader_epoch,
-    sync_group, update_features,
+    quorum_rpc, sync_group, update_features,
 };
 use crate::net::Out;
 
@@ -22,6 +22,10 @@ pub(super) enum Route {
     Produce,
     /// Each request on its own.
     One(Handler),
+    /// By the active controller; other nodes hand it the requests of their clients.
+    Controller(Handler),
+    /// By controllers, for other nodes of the cluster.
+    Quorum(Handler),
 }
 
 /// One API of this broker.
@@ -38,6 +42,15 @@ pub(super) struct SupportedApi {
 
 const fn api(key: ApiKey, min: i16, max: i16, handler: Handler) -> SupportedApi {
     SupportedApi { key, advertised_min: min, min, max, route: Route::One(handler) }
+}
+
+const fn controller_api(key: ApiKey, min: i16, max: i16, handler: Handler) -> SupportedApi {
+    SupportedApi { key, advertised_min: min, min, max, route: Route::Controller(handler) }
+}
+
+/// One that nodes of the cluster use among themselves, on the listeners of controllers.
+const fn quorum_api(key: ApiKey, min: i16, max: i16, handler: Handler) -> SupportedApi {
+    SupportedApi { key, advertised_min: min, min, max, route: Route::Quorum(handler) }
 }
 
 /// Every API, by key.
@@ -64,27 +77,53 @@ pub(super) const SUPPORTED: &[SupportedApi] = &[
         api_versions::SUPPORTED_VERSIONS.max,
         api_versions::handle,
     ),
-    api(ApiKey::CreateTopics, 2, 7, create_topics::handle),
-    api(ApiKey::DeleteTopics, 1, 6, delete_topics::handle),
+    controller_api(ApiKey::CreateTopics, 2, 7, create_topics::handle),
+    controller_api(ApiKey::DeleteTopics, 1, 6, delete_topics::handle),
     api(ApiKey::DeleteRecords, 0, 2, delete_records::handle),
     api(ApiKey::InitProducerId, 0, 5, init_producer_id::handle),
     api(ApiKey::OffsetForLeaderEpoch, 2, 4, offset_for_leader_epoch::handle),
     api(ApiKey::DescribeConfigs, 1, 4, describe_configs::handle),
-    api(ApiKey::AlterConfigs, 0, 2, alter_configs::handle),
+    controller_api(ApiKey::AlterConfigs, 0, 2, alter_configs::handle),
     api(ApiKey::DescribeLogDirs, 1, 5, describe_log_dirs::handle),
-    api(ApiKey::CreatePartitions, 0, 3, create_partitions::handle),
+    controller_api(ApiKey::CreatePartitions, 0, 3, create_partitions::handle),
     api(ApiKey::DeleteGroups, 0, 2, delete_groups::handle),
-    api(ApiKey::IncrementalAlterConfigs, 0, 1, incremental_alter_configs::handle),
+    controller_api(ApiKey::IncrementalAlterConfigs, 0, 1, incremental_alter_configs::handle),
     api(ApiKey::OffsetDelete, 0, 0, offset_delete::handle),
-    api(ApiKey::DescribeQuorum, 0, 2, describe_quorum::handle),
-    api(ApiKey::UpdateFeatures, 0, 2, update_features::handle),
+    quorum_api(ApiKey::Vote, 0, 2, quorum_rpc::vote),
+    quorum_api(ApiKey::BeginQuorumEpoch, 0, 1, quorum_rpc::begin_quorum_epoch),
+    quorum_api(ApiKey::EndQuorumEpoch, 0, 1, quorum_rpc::end_quorum_epoch),
+    controller_api(ApiKey::DescribeQuorum, 0, 2, describe_quorum::handle),
+    quorum_api(ApiKey::AlterPartition, 2, 3, broker_rpc::alter_partition),
+    controller_api(ApiKey::UpdateFeatures, 0, 2, update_features::handle),
+    quorum_api(ApiKey::Envelope, 0, 0, forward::handle),
+    quorum_api(ApiKey::FetchSnapshot, 0, 1, quorum_rpc::fetch_snapshot),
     api(ApiKey::DescribeCluster, 0, 2, describe_cluster::handle),
     api(ApiKey::DescribeProducers, 0, 0, describe_producers::handle),
+    quorum_api(ApiKey::BrokerRegistration, 0, 4, broker_rpc::registration),
+    quorum_api(ApiKey::BrokerHeartbeat, 0, 1, broker_rpc::heartbeat),
+    quorum_api(ApiKey::AllocateProducerIds, 0, 0, broker_rpc::allocate_producer_ids),
     api(ApiKey::ConsumerGroupHeartbeat, 0, 1, consumer_group_heartbeat::handle),
     api(ApiKey::ConsumerGroupDescribe, 0, 1, consumer_group_describe::handle),
+    quorum_api(ApiKey::AssignReplicasToDirs, 0, 0, broker_rpc::assign_replicas_to_dirs),
     api(ApiKey::ListConfigResources, 0, 1, list_config_resources::handle),
     api(ApiKey::DescribeTopicPartitions, 0, 0, describe_topic_partitions::handle),
 ];
+
+impl SupportedApi {
+    /// Whether it is served on listeners of this kind.
+    pub(super) fn is_served(&self, for_controllers: bool) -> bool {
+        match self.route {
+            Route::Quorum(_) => for_controllers,
+            Route::Controller(_) => true,
+            Route::One(_) => !for_controllers || ON_CONTROLLERS.contains(&self.key),
+            Route::Produce => !for_controllers,
+        }
+    }
+}
+
+/// What controllers answer besides the requests that only they can.
+const ON_CONTROLLERS: &[ApiKey] =
+    &[ApiKey::Fetch, ApiKey::ApiVersions, ApiKey::DescribeConfigs, ApiKey::DescribeCluster];
 
 /// The API with this number, if the broker has it.
 pub(super) fn find(code: i16) -> Option<&'static SupportedApi> {

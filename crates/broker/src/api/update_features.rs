@@ -1,13 +1,13 @@
 //! UpdateFeatures (57): the levels at which the cluster's features are finalized.
 
-use highwater_metadata::{Decision, FeatureUpdate, UpdateFeatures, UpgradeType};
+use highwater_metadata::{FeatureUpdate, UpdateFeatures, UpgradeType};
 use highwater_types::ErrorCode;
 use highwater_wire::messages::UpdateFeaturesRequest;
 use highwater_wire::messages::update_features_request::FeatureUpdateKey;
 use highwater_wire::messages::update_features_response::{UpdatableFeatureResult, UpdateFeaturesResponse};
 
 use super::error_map::ToCode;
-use super::parked::{park_for, wall_now};
+use super::parked::park_for;
 use super::request::{CHANGES_MAX, Cx, Outcome, Refused, Request, at_most};
 use crate::net::Out;
 use crate::quorum::ControllerError;
@@ -19,20 +19,12 @@ pub(super) fn handle(cx: &mut Cx<'_>, request: &Request<'_>, out: &mut Out) -> R
     let updates: Vec<FeatureUpdate> = body.feature_updates.iter().map(|update| read(&update, version)).collect();
     let names: Vec<String> = updates.iter().map(|update| update.name.clone()).collect();
     let update = UpdateFeatures { updates, validate_only: body.validate_only };
-    let submitted = cx.node.controller.submit_for(cx.peer.token(), move |driver| {
-        driver.carry_out(wall_now(), |controller| match controller.update_features(&update) {
-            Ok(Decision { records, .. }) => Decision { records, response: Ok(()) },
-            Err(error) => Decision { records: Vec::new(), response: Err(error) },
-        })
-    });
+    let submitted = cx.node.quorum.try_decide(cx.peer.token(), move |controller| controller.update_features(&update));
     match submitted {
-        Ok(job) => Ok(park_for(request, job, move |updated, to, out| {
-            let updated = updated.and_then(|decided| decided.map_err(ControllerError::from));
-            match updated {
-                Ok(()) => to.send(out, &updated_all(&names, version)),
-                Err(ControllerError::Refused(error)) => to.send(out, &refused(error.code, &error.message)),
-                Err(error) => to.send(out, &refused(error.to_code(), &error.to_string())),
-            }
+        Ok(job) => Ok(park_for(request, job, move |updated, to, out| match updated {
+            Ok(()) => to.send(out, &updated_all(&names, version)),
+            Err(ControllerError::Refused(error)) => to.send(out, &refused(error.code, &error.message)),
+            Err(error) => to.send(out, &refused(error.to_code(), &error.to_string())),
         })),
         Err(busy) => request.to.send(out, &refused(busy.to_code(), "the controller has too much to do")),
     }

@@ -50,6 +50,16 @@ pub struct BrokerConfig {
     pub node_id: NodeId,
     /// `listeners` that serve clients, in order. Default `PLAINTEXT://:9092`.
     pub listeners: Vec<Listener>,
+    /// `process.roles`. Default both.
+    pub roles: Roles,
+    /// `listeners` named in `controller.listener.names`, in order; only on a controller.
+    pub controller_listeners: Vec<Listener>,
+    /// `controller.quorum.voters`: the controllers, with host and port of each. Empty for a node that is its own and
+    /// only controller.
+    pub controllers: Vec<(NodeId, (String, u16))>,
+    /// Name of the listener on which brokers reach one another: `inter.broker.listener.name`, or the one called like
+    /// `security.inter.broker.protocol`.
+    pub inter_broker_listener: String,
     /// `log.dirs` (or `log.dir`), in order. Default `/tmp/kafka-logs`, as in Kafka.
     pub log_dirs: Vec<PathBuf>,
     /// `metadata.log.dir`: the log directory with the metadata log. Default the first of `log_dirs`.
@@ -66,6 +76,15 @@ pub struct BrokerConfig {
     pub notices: Vec<Notice>,
 }
 
+/// What a node is (`process.roles`).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Roles {
+    /// It serves clients.
+    pub broker: bool,
+    /// It may be a voter of the metadata quorum and the active controller.
+    pub controller: bool,
+}
+
 /// Something about a configuration that is not wrong but worth saying.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
@@ -79,8 +98,6 @@ pub enum Notice {
         /// The key that may have been meant.
         nearest: Option<&'static str>,
     },
-    /// Listeners for controllers, which a broker that is its own controller does not open.
-    ControllerListeners(Vec<String>),
     /// A listener on all addresses that tells each client the address at which it reached the broker.
     AdvertisedByConnection(String),
 }
@@ -101,9 +118,6 @@ impl std::fmt::Display for Notice {
                 write!(f, "unknown config `{key}`; did you mean `{nearest}`?")
             }
             Self::UnknownKey { key, nearest: None } => write!(f, "unknown config `{key}`"),
-            Self::ControllerListeners(names) => {
-                write!(f, "controller listeners are not opened, the controller runs inside: {}", names.join(", "))
-            }
             Self::AdvertisedByConnection(name) => write!(
                 f,
                 "listener {name} has no advertised address: each client is told the one at which it reached the broker"
@@ -134,7 +148,7 @@ impl BrokerConfig {
     /// # Errors
     ///
     /// [`ConfigError`] lists every value that does not fit its key, every listener that is faulty or asks for security,
-    /// everything that would need more than one node, and every key of ZooKeeper.
+    /// roles and controllers that contradict one another, and every key of ZooKeeper.
     pub fn new(properties: BTreeMap<String, String>) -> Result<Self, ConfigError> {
         reader::read(properties)
     }
@@ -153,13 +167,15 @@ impl BrokerConfig {
         config
     }
 
-    /// How to start the server: [`server`](Self::server) with the addresses of the listeners, in their order.
+    /// How to start the server: [`server`](Self::server) with the addresses of the listeners, in their order, those of
+    /// controllers last.
     ///
     /// # Errors
     ///
     /// If a host has no address.
     pub fn server_config(&self) -> io::Result<ServerConfig> {
-        let listeners = self.listeners.iter().map(Listener::bind_address).collect::<io::Result<_>>()?;
+        let all = self.listeners.iter().chain(&self.controller_listeners);
+        let listeners = all.map(Listener::bind_address).collect::<io::Result<_>>()?;
         Ok(ServerConfig { listeners, ..self.server.clone() })
     }
 }

@@ -12,7 +12,7 @@ use highwater_types::NodeId;
 use super::groups;
 use super::keys::{Verdict, judge};
 use super::listener::{Endpoint, items};
-use super::{BrokerConfig, ConfigError, Listener, Notice};
+use super::{BrokerConfig, ConfigError, Listener, Notice, Roles};
 use crate::net::ConnectionLimits;
 use crate::server::{ServerConfig, loop_count};
 
@@ -26,10 +26,12 @@ pub(super) fn read(properties: BTreeMap<String, String>) -> Result<BrokerConfig,
     let set = StaticConfig::new(properties);
     let mut reader = Reader { set: &set, problems: Vec::new(), notices: Vec::new() };
     reader.judge_keys();
-    reader.check_roles();
+    let roles = reader.roles();
     reader.problems.extend(groups::problems(&set));
     let node_id = reader.node_id();
-    let listeners = reader.listeners();
+    let (listeners, controller_listeners) = reader.listeners(roles);
+    let controllers = reader.controllers(roles, node_id);
+    let inter_broker_listener = reader.inter_broker_listener(roles, &listeners);
     let log_dirs = reader.log_dirs();
     let server = reader.server();
     let loops = loop_count(reader.text("num.network.threads").and_then(|threads| threads.parse().ok()));
@@ -48,7 +50,11 @@ pub(super) fn read(properties: BTreeMap<String, String>) -> Result<BrokerConfig,
     Ok(BrokerConfig {
         cluster_id: None,
         node_id,
+        roles,
         listeners,
+        controller_listeners,
+        controllers,
+        inter_broker_listener,
         log_dirs,
         metadata_log_dir,
         rack,
@@ -95,29 +101,78 @@ impl<'a> Reader<'a> {
         }
     }
 
-    /// Only a broker that is its own controller is served so far.
-    fn check_roles(&mut self) {
-        if let Some(roles) = self.text("process.roles") {
-            let roles: BTreeSet<_> = items(roles).collect();
-            if roles != BTreeSet::from(["broker", "controller"]) {
-                let roles = Vec::from_iter(roles).join(",");
-                self.problems.push(format!(
-                    "process.roles={roles} is not supported yet: only broker,controller, a broker that is its own controller"
-                ));
-            }
-        }
-        for key in ["controller.quorum.voters", "controller.quorum.bootstrap.servers"] {
-            if self.text(key).is_some_and(|nodes| items(nodes).count() > 1) {
-                self.problems
-                    .push(format!("{key} names several nodes: clusters of several nodes are not supported yet"));
-            }
-        }
+    fn roles(&mut self) -> Roles {
         if let Some(protocol) = self.text("security.inter.broker.protocol")
             && protocol != "PLAINTEXT"
         {
             self.problems
                 .push(format!("security.inter.broker.protocol={protocol} is not supported yet, only PLAINTEXT"));
         }
+        let Some(text) = self.text("process.roles") else { return Roles { broker: true, controller: true } };
+        // A name that is no role has been complained about.
+        let named: BTreeSet<_> = items(text).collect();
+        Roles { broker: named.contains("broker"), controller: named.contains("controller") }
+    }
+
+    /// The controllers; none for a node that is its own and only one.
+    fn controllers(&mut self, roles: Roles, node: NodeId) -> Vec<(NodeId, (String, u16))> {
+        let mut controllers: Vec<(NodeId, (String, u16))> = Vec::new();
+        for item in items(self.text("controller.quorum.voters").unwrap_or_default()) {
+            let voter = item.split_once('@').and_then(|(id, address)| {
+                let (host, port) = address.rsplit_once(':')?;
+                let host = host.strip_prefix('[').and_then(|host| host.strip_suffix(']')).unwrap_or(host);
+                Some((NodeId::from_wire(id.trim().parse().ok()?)?, (host.to_owned(), port.trim().parse().ok()?)))
+            });
+            match voter {
+                Some((id, _)) if controllers.iter().any(|(known, _)| *known == id) => {
+                    self.problems.push(format!("controller.quorum.voters names node {id} twice"));
+                }
+                Some(voter) => controllers.push(voter),
+                None => self.problems.push(format!("controller.quorum.voters: `{item}` is not id@host:port")),
+            }
+        }
+        if controllers.is_empty() {
+            let bootstrap = self.text("controller.quorum.bootstrap.servers").unwrap_or_default();
+            if items(bootstrap).count() > 1 {
+                self.problems.push(
+                    "controller.quorum.bootstrap.servers names several nodes: name them in controller.quorum.voters, \
+                     with their ids"
+                        .to_owned(),
+                );
+            }
+            if !roles.controller {
+                self.problems.push(
+                    "a node without the role of a controller needs controller.quorum.voters to know where they are"
+                        .to_owned(),
+                );
+            }
+            return controllers;
+        }
+        let is_named = controllers.iter().any(|(id, _)| *id == node);
+        if roles.controller && !is_named {
+            self.problems.push(format!("controller.quorum.voters does not name node {node}, which is a controller"));
+        }
+        if !roles.controller && is_named {
+            self.problems.push(format!("controller.quorum.voters names node {node}, which is not a controller"));
+        }
+        controllers
+    }
+
+    /// Name of the listener on which brokers reach one another.
+    fn inter_broker_listener(&mut self, roles: Roles, listeners: &[Listener]) -> String {
+        let name = self.text("inter.broker.listener.name").map(str::to_ascii_uppercase);
+        let name = match name {
+            Some(name) => name,
+            // Without one of that name it is the first: a single node needs none, and others say what they want.
+            None => match listeners.iter().find(|listener| listener.name == "PLAINTEXT").or(listeners.first()) {
+                Some(listener) => listener.name.clone(),
+                None => return String::new(),
+            },
+        };
+        if roles.broker && !listeners.iter().any(|listener| listener.name == name) {
+            self.problems.push(format!("inter.broker.listener.name={name}: there is no such listener"));
+        }
+        name
     }
 
     fn node_id(&mut self) -> NodeId {
@@ -133,8 +188,9 @@ impl<'a> Reader<'a> {
         node.or(broker).and_then(|id| id.parse().ok()).and_then(NodeId::from_wire).unwrap_or(NodeId::new(1))
     }
 
-    fn listeners(&mut self) -> Vec<Listener> {
-        let endpoints = self.endpoints("listeners", "PLAINTEXT://:9092");
+    /// The listeners for clients and those for controllers.
+    fn listeners(&mut self, roles: Roles) -> (Vec<Listener>, Vec<Listener>) {
+        let endpoints = self.endpoints("listeners", if roles.broker { "PLAINTEXT://:9092" } else { "" });
         let advertised = self.endpoints("advertised.listeners", "");
         let controllers: Vec<_> =
             items(self.text("controller.listener.names").unwrap_or_default()).map(str::to_ascii_uppercase).collect();
@@ -149,23 +205,32 @@ impl<'a> Reader<'a> {
             }
         }
         let mut listeners = Vec::new();
-        let mut unopened = Vec::new();
+        let mut controller_listeners = Vec::new();
         for endpoint in endpoints {
             self.check_protocol(&endpoint.name, &protocols);
-            if controllers.contains(&endpoint.name) {
-                unopened.push(endpoint.name);
-                continue;
-            }
             let told = advertised.iter().find(|told| told.name == endpoint.name);
-            listeners.push(self.listener(endpoint, told));
+            if !controllers.contains(&endpoint.name) {
+                if roles.broker {
+                    listeners.push(self.listener(endpoint, told));
+                } else {
+                    let name = &endpoint.name;
+                    self.problems
+                        .push(format!("listener {name} is for clients, which a controller alone does not serve"));
+                }
+            } else if roles.controller {
+                controller_listeners.push(self.listener(endpoint, told));
+            } else {
+                let name = &endpoint.name;
+                self.problems.push(format!("listener {name} is for controllers, and this node is not one"));
+            }
         }
-        if listeners.is_empty() && self.problems.is_empty() {
+        if listeners.is_empty() && roles.broker && self.problems.is_empty() {
             self.problems.push("listeners has none for clients".to_owned());
         }
-        if !unopened.is_empty() {
-            self.notices.push(Notice::ControllerListeners(unopened));
+        if controller_listeners.is_empty() && !roles.broker && self.problems.is_empty() {
+            self.problems.push("listeners has none that controller.listener.names names".to_owned());
         }
-        listeners
+        (listeners, controller_listeners)
     }
 
     fn listener(&mut self, endpoint: Endpoint, told: Option<&Endpoint>) -> Listener {
@@ -175,11 +240,15 @@ impl<'a> Reader<'a> {
             None if !wildcard => endpoint.host.clone(),
             host => host,
         };
-        if advertised_host.is_none() {
+        if advertised_host.is_none() && !self.is_controller_listener(&endpoint.name) {
             self.notices.push(Notice::AdvertisedByConnection(endpoint.name.clone()));
         }
         let advertised_port = told.map(|told| told.port).filter(|port| *port != 0);
         Listener { name: endpoint.name, host: endpoint.host, port: endpoint.port, advertised_host, advertised_port }
+    }
+
+    fn is_controller_listener(&self, name: &str) -> bool {
+        items(self.text("controller.listener.names").unwrap_or_default()).any(|item| item.eq_ignore_ascii_case(name))
     }
 
     fn endpoints(&mut self, key: &str, default: &str) -> Vec<Endpoint> {

@@ -42,13 +42,10 @@ fn the_stock_file_is_accepted() {
     assert_eq!(config.static_config.number("num.partitions"), Some(1));
     assert!(!config.notices.iter().any(Notice::is_warning), "{:?}", config.notices);
     let notices: Vec<_> = config.notices.iter().map(Notice::to_string).collect();
-    assert_eq!(
-        notices,
-        [
-            "configs without effect here: num.io.threads",
-            "controller listeners are not opened, the controller runs inside: CONTROLLER",
-        ]
-    );
+    assert_eq!(notices, ["configs without effect here: num.io.threads"]);
+    let names: Vec<_> = config.controller_listeners.iter().map(|listener| listener.name.as_str()).collect();
+    assert_eq!((names, config.inter_broker_listener.as_str()), (vec!["CONTROLLER"], "PLAINTEXT"));
+    assert_eq!(config.roles, Roles { broker: true, controller: true });
 }
 
 #[test]
@@ -135,8 +132,15 @@ fn faults_are_refused() {
         ("advertised.listeners=OTHER://h:1", "there is no listener OTHER"),
         ("security.inter.broker.protocol=SSL", "security.inter.broker.protocol=SSL is not supported yet"),
         ("authorizer.class.name=org.apache.kafka.metadata.authorizer.StandardAuthorizer", "authorization is not"),
-        ("process.roles=broker", "process.roles=broker is not supported yet"),
-        ("controller.quorum.voters=1@a:9093,2@b:9093", "clusters of several nodes"),
+        ("process.roles=broker", "needs controller.quorum.voters"),
+        ("process.roles=broker,controller,king", "must be one of: broker, controller"),
+        ("controller.quorum.voters=2@b:9093,3@c:9093", "does not name node 1"),
+        ("controller.quorum.voters=1@a:9093,1@b:9093", "names node 1 twice"),
+        ("controller.quorum.voters=a:9093", "is not id@host:port"),
+        ("process.roles=broker\ncontroller.quorum.voters=1@b:9093", "names node 1, which is not a controller"),
+        ("process.roles=controller\ncontroller.quorum.voters=1@b:9093", "listeners has none that"),
+        ("inter.broker.listener.name=INSIDE", "there is no such listener"),
+        ("controller.quorum.bootstrap.servers=a:9093,b:9093", "name them in controller.quorum.voters"),
         ("node.id=1\nbroker.id=2", "must be the same"),
         ("node.id=-5", "node.id"),
         ("log.dirs=/a,/a", "a directory twice"),

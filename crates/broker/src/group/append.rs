@@ -49,7 +49,7 @@ impl Buffers {
         services: &Services,
     ) -> Result<Appended, ErrorCode> {
         self.encode(&append.records, compression, now)?;
-        let mut locked = partition.lock().map_err(|error| error.to_code())?;
+        let mut locked = partition.lock_leader().map_err(|error| error.to_code())?;
         if locked.leader_epoch() != append.epoch {
             return Err(ErrorCode::NotCoordinator);
         }

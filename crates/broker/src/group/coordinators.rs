@@ -175,9 +175,12 @@ impl Coordinators {
                 }
             };
             // A term that it leads already is ignored.
-            if let Ok(epoch) = slot.leader_epoch() {
-                let shard = GroupShard::new(Arc::clone(&state.group_config), Arc::clone(&state.topics));
-                slot.run(&self.shared, Now::read(), None, |machine| machine.elect(epoch, shard));
+            match slot.leader_epoch() {
+                Ok(epoch) => {
+                    let shard = GroupShard::new(Arc::clone(&state.group_config), Arc::clone(&state.topics));
+                    slot.run(&self.shared, Now::read(), None, |machine| machine.elect(epoch, shard));
+                }
+                Err(_) => self.resign(&slot),
             }
             state.slots[index] = Some(slot);
         }

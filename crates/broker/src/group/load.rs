@@ -45,7 +45,7 @@ pub(super) fn start(slot: &Arc<Slot>, shared: &Arc<Shared>, epoch: LeaderEpoch) 
                 let took_ms = Now::read().instant.saturating_duration_since(began.instant).as_millis();
                 tracing::debug!(partition = %slot.partition.name(), %end, took_ms, "groups are loaded");
             }
-            Err(LoadError::Stale | LoadError::Partition(PartitionError::Gone)) => {}
+            Err(LoadError::Stale | LoadError::Partition(PartitionError::Gone | PartitionError::NotLeader)) => {}
             Err(error) => {
                 tracing::error!(partition = %slot.partition.name(), "groups cannot be loaded: {error}");
                 slot.run(&shared, Now::read(), None, |machine| machine.load_failed(epoch));
@@ -57,11 +57,11 @@ pub(super) fn start(slot: &Arc<Slot>, shared: &Arc<Shared>, epoch: LeaderEpoch) 
 
 /// Feeds everything up to the end of the log, and then says so.
 fn load(slot: &Arc<Slot>, shared: &Arc<Shared>, epoch: LeaderEpoch) -> Result<Offset, LoadError> {
-    let mut next = slot.partition.lock()?.log().log_start();
+    let mut next = slot.partition.lock_leader()?.log().log_start();
     let mut entries = Vec::new();
     loop {
         let slice = {
-            let mut locked = slot.partition.lock()?;
+            let mut locked = slot.partition.lock_leader()?;
             if locked.leader_epoch() != epoch {
                 return Err(LoadError::Stale);
             }
@@ -90,7 +90,7 @@ fn load(slot: &Arc<Slot>, shared: &Arc<Shared>, epoch: LeaderEpoch) -> Result<Of
         feed(slot, shared, epoch, &mut entries)?;
     }
     let (end, high_watermark) = {
-        let locked = slot.partition.lock()?;
+        let locked = slot.partition.lock_leader()?;
         (next.max(locked.log().log_end()), locked.log().high_watermark())
     };
     slot.loaded(shared, Now::read(), epoch, end, high_watermark);

@@ -165,8 +165,8 @@ impl Slot {
     pub(super) fn progress(self: &Arc<Self>, shared: &Arc<Shared>, now: Now) {
         let mut driven = self.driven.lock();
         let Some(epoch) = driven.machine.epoch() else { return };
-        let Ok(locked) = self.partition.lock() else {
-            // Its directory has failed, or it is gone.
+        let Ok(locked) = self.partition.lock_leader() else {
+            // Its directory has failed, it is gone, or another broker leads it.
             driven.machine.resign(None);
             self.drain(&mut driven, shared, now, None);
             return;
@@ -183,7 +183,7 @@ impl Slot {
 
     /// The term in which the partition is led.
     pub(super) fn leader_epoch(&self) -> Result<LeaderEpoch, ErrorCode> {
-        self.partition.lock().map(|locked| locked.leader_epoch()).map_err(|_| ErrorCode::NotCoordinator)
+        self.partition.lock_leader().map(|locked| locked.leader_epoch()).map_err(|_| ErrorCode::NotCoordinator)
     }
 }
 

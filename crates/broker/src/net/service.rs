@@ -1,9 +1,10 @@
 //! The seam between the event loops and what the broker does with a request.
 
 use std::net::SocketAddr;
+use std::sync::LazyLock;
 use std::time::Instant;
 
-use highwater_types::TimestampMs;
+use highwater_types::{Ticks, TimestampMs};
 
 use super::{Frames, Out, WakeToken};
 
@@ -131,6 +132,15 @@ impl Now {
             .duration_since(std::time::UNIX_EPOCH)
             .map_or(0, |since| i64::try_from(since.as_millis()).unwrap_or(i64::MAX));
         Self { instant: Instant::now(), wall: TimestampMs(wall) }
+    }
+
+    /// For state machines: milliseconds since some moment at the start of this process.
+    #[must_use]
+    pub fn ticks(self) -> Ticks {
+        static START: LazyLock<Instant> = LazyLock::new(Instant::now);
+        // Never zero, which machines take for long ago.
+        let since = self.instant.saturating_duration_since(*START).as_millis();
+        Ticks(u64::try_from(since).unwrap_or(u64::MAX).saturating_add(1))
     }
 }
 

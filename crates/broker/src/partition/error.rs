@@ -12,6 +12,9 @@ pub(crate) enum PartitionError {
     /// Its log directory failed earlier.
     #[error("the partition's log directory is offline")]
     Offline,
+    /// Another broker leads the partition, or none.
+    #[error("this broker does not lead the partition")]
+    NotLeader,
     /// The client's leader epoch is behind or ahead of ours.
     #[error(transparent)]
     Epoch(#[from] EpochError),

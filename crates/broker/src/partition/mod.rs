@@ -1,6 +1,7 @@
 //! The partitions on this broker: their logs, their leadership, and who waits for them.
 
 mod cleaner;
+mod controller_asks;
 mod directory;
 mod error;
 mod housekeeping;
@@ -11,11 +12,13 @@ mod table;
 use std::sync::{Arc, OnceLock};
 
 use highwater_log::{AppendSet, Blame, FlushDone, FlushTask, Log, LogCheckpoint, LogError, ReadBound, ReadSlice};
-use highwater_replication::leader::{Acknowledgement, Acks, Leader};
-use highwater_types::{LeaderEpoch, Offset, TimestampMs, TopicPartition};
+use highwater_replication::follower::Follower;
+use highwater_replication::leader::{Acknowledgement, Acks, EpochError, Leader, Output};
+use highwater_types::{LeaderEpoch, Offset, Ticks, TimestampMs, TopicId, TopicPartition};
 use parking_lot::{MappedMutexGuard, Mutex, MutexGuard};
 
 pub(crate) use cleaner::{CleanerPool, CleanerSettings};
+pub(crate) use controller_asks::{ControllerAsk, ControllerAsks, IsrAsk};
 pub(crate) use directory::{Directories, Directory};
 pub(crate) use error::PartitionError;
 pub(crate) use housekeeping::{Housekeeper, Intervals};
@@ -23,15 +26,16 @@ pub(crate) use log_config::log_config;
 pub(crate) use syncs::SyncThreads;
 pub(crate) use table::{PartitionTable, TopicEntry};
 
-use crate::net::{WakeToken, Wakers};
+use crate::net::{Now, WakeToken, Wakers};
 use crate::purgatory::WaitList;
 
 /// One partition on this broker.
 ///
-/// The log and the leader's state share one lock, held for memory work and for the append's write, never while a slice
+/// The log and the state of its leader or follower share one lock, held for memory work and for the append's write, never while a slice
 /// is sent or a file is synced in the background.
 pub(crate) struct Partition {
     name: TopicPartition,
+    topic_id: TopicId,
     directory: Arc<Directory>,
     /// `None` once the partition has been deleted; a request may still hold the `Arc` then.
     replica: Mutex<Option<Replica>>,
@@ -39,6 +43,8 @@ pub(crate) struct Partition {
     watchers: WaitList,
     /// Somebody on this broker who wants to know of that too.
     listener: OnceLock<Listener>,
+    /// Where its leader asks for other in-sync replicas.
+    asks: ControllerAsks,
 }
 
 /// Is called when the high watermark may have moved.
@@ -46,7 +52,9 @@ type Listener = Box<dyn Fn() + Send + Sync>;
 
 struct Replica {
     log: Log,
-    leader: Leader,
+    role: Role,
+    /// The latest time that the leader has seen.
+    ticks: Ticks,
     /// When the log was last flushed because of `flush.ms`.
     flushed_at: TimestampMs,
     /// A flush has been handed out and is not complete.
@@ -55,17 +63,34 @@ struct Replica {
     end_seen: Offset,
 }
 
+/// What a replica is in the current leader epoch.
+pub(crate) enum Role {
+    /// Clients write to it.
+    Leader(Leader),
+    /// It copies the leader.
+    Follower(Follower),
+}
+
 impl Partition {
     pub(crate) fn new(
         name: TopicPartition,
+        topic_id: TopicId,
         directory: Arc<Directory>,
         log: Log,
-        leader: Leader,
+        role: Role,
+        asks: ControllerAsks,
         now: TimestampMs,
     ) -> Self {
         let end_seen = log.log_end();
-        let replica = Mutex::new(Some(Replica { log, leader, flushed_at: now, is_flushing: false, end_seen }));
-        Self { name, directory, replica, watchers: WaitList::default(), listener: OnceLock::new() }
+        // Not before the role began.
+        let ticks = Now::read().ticks();
+        let replica = Mutex::new(Some(Replica { log, role, ticks, flushed_at: now, is_flushing: false, end_seen }));
+        let (watchers, listener) = (WaitList::default(), OnceLock::new());
+        Self { name, topic_id, directory, replica, watchers, listener, asks }
+    }
+
+    pub(crate) fn topic_id(&self) -> TopicId {
+        self.topic_id
     }
 
     pub(crate) fn name(&self) -> &TopicPartition {
@@ -87,6 +112,17 @@ impl Partition {
         }
         let replica = MutexGuard::try_map(self.replica.lock(), Option::as_mut).map_err(|_| PartitionError::Gone)?;
         Ok(LockedPartition { partition: self, replica })
+    }
+
+    /// Locks the partition for an operation of its leader.
+    ///
+    /// # Errors
+    ///
+    /// As [`lock`](Self::lock), and [`PartitionError::NotLeader`] if this broker does not lead it.
+    pub(crate) fn lock_leader(&self) -> Result<LockedPartition<'_>, PartitionError> {
+        let locked = self.lock()?;
+        locked.leader()?;
+        Ok(locked)
     }
 
     /// Takes the log out, for deletion or for closing. Every later operation finds the partition gone.
@@ -135,7 +171,30 @@ impl LockedPartition<'_> {
     }
 
     pub(crate) fn leader_epoch(&self) -> LeaderEpoch {
-        self.replica.leader.leader_epoch()
+        match &self.replica.role {
+            Role::Leader(leader) => leader.leader_epoch(),
+            Role::Follower(follower) => follower.leader_epoch(),
+        }
+    }
+
+    /// The leader's state.
+    ///
+    /// # Errors
+    ///
+    /// [`PartitionError::NotLeader`] if this broker does not lead the partition.
+    pub(crate) fn leader(&self) -> Result<&Leader, PartitionError> {
+        match &self.replica.role {
+            Role::Leader(leader) => Ok(leader),
+            Role::Follower(_) => Err(PartitionError::NotLeader),
+        }
+    }
+
+    /// The follower's state, if this broker follows.
+    pub(crate) fn follower(&self) -> Option<&Follower> {
+        match &self.replica.role {
+            Role::Leader(_) => None,
+            Role::Follower(follower) => Some(follower),
+        }
     }
 
     /// Compares the client's leader epoch (wire form, `-1` for none) with ours.
@@ -144,16 +203,16 @@ impl LockedPartition<'_> {
     ///
     /// [`PartitionError::Epoch`] if the client is behind or ahead.
     pub(crate) fn check_epoch(&self, current: i32) -> Result<(), PartitionError> {
-        Ok(self.replica.leader.check_epoch(LeaderEpoch::from_wire(current))?)
+        Ok(EpochError::check(LeaderEpoch::from_wire(current), self.leader_epoch())?)
     }
 
     /// Whether a produce request with these acks may be appended at all.
     ///
     /// # Errors
     ///
-    /// [`PartitionError::Ack`] if it wants all replicas and too few are in sync.
+    /// [`PartitionError::Ack`] if it wants all replicas and too few are in sync, [`PartitionError::NotLeader`].
     pub(crate) fn admit(&self, acks: Acks) -> Result<(), PartitionError> {
-        Ok(self.replica.leader.admit(acks)?)
+        Ok(self.leader()?.admit(acks)?)
     }
 
     /// Appends record sets with one write and moves the high watermark as far as the replicas allow.
@@ -169,10 +228,12 @@ impl LockedPartition<'_> {
         sets: &mut [AppendSet<'_>],
         now: TimestampMs,
     ) -> Result<Option<FlushTask>, PartitionError> {
-        let epoch = self.replica.leader.leader_epoch();
+        let epoch = self.leader()?.leader_epoch();
         let appended = self.replica.log.append_as_leader(sets, epoch, now);
         self.host(appended)?;
-        let Replica { log, leader, .. } = &mut *self.replica;
+        let Replica { log, role: Role::Leader(leader), .. } = &mut *self.replica else {
+            return Err(PartitionError::NotLeader);
+        };
         if let Some(high_watermark) = leader.appended(log.log_end()) {
             log.advance_high_watermark(high_watermark);
         }
@@ -201,16 +262,32 @@ impl LockedPartition<'_> {
 
     /// Raises the log's high watermark to the leader's, where a flush or a change of settings has made that possible.
     pub(crate) fn advance_high_watermark(&mut self) {
-        let Replica { log, leader, .. } = &mut *self.replica;
-        log.advance_high_watermark(leader.high_watermark());
+        let Replica { log, role, .. } = &mut *self.replica;
+        if let Role::Leader(leader) = role {
+            log.advance_high_watermark(leader.high_watermark());
+        }
     }
 
-    /// Whether everything before `end` may be acknowledged to a producer that asked for `acks`.
-    pub(crate) fn acknowledge(&self, acks: Acks, end: Offset) -> Acknowledgement {
-        match acks {
-            Acks::Leader | Acks::All if self.awaits_sync(end) => Acknowledgement::Wait,
-            _ => self.replica.leader.acknowledge(acks, end),
+    /// Whether everything before `end`, appended in leader epoch `epoch`, may be acknowledged to a producer that asked
+    /// for `acks`.
+    ///
+    /// # Errors
+    ///
+    /// [`PartitionError::NotLeader`] if that epoch is over: what was appended may be gone, and another record be there.
+    pub(crate) fn acknowledge(
+        &self,
+        acks: Acks,
+        epoch: LeaderEpoch,
+        end: Offset,
+    ) -> Result<Acknowledgement, PartitionError> {
+        let leader = self.leader()?;
+        if leader.leader_epoch() != epoch {
+            return Err(PartitionError::NotLeader);
         }
+        Ok(match acks {
+            Acks::Leader | Acks::All if self.awaits_sync(end) => Acknowledgement::Wait,
+            _ => leader.acknowledge(acks, end),
+        })
     }
 
     /// Whether something before `end` has to be synced before it may be acknowledged or read by consumers.
@@ -243,8 +320,53 @@ impl LockedPartition<'_> {
         self.host(result)
     }
 
-    pub(crate) fn with_leader<R>(&mut self, operation: impl FnOnce(&mut Leader) -> R) -> R {
-        operation(&mut self.replica.leader)
+    /// Runs an operation on the leader's state and carries out what it wants; `None` if this broker does not lead.
+    ///
+    /// The caller wakes the watchers after releasing the lock if the flag says so.
+    /// The leader sees no time before one that it has seen: threads read their clocks before they have the lock.
+    pub(crate) fn with_leader<R>(
+        &mut self,
+        now: Ticks,
+        operation: impl FnOnce(&mut Leader, Ticks) -> R,
+    ) -> Option<(R, bool)> {
+        let Replica { log, role: Role::Leader(leader), ticks, .. } = &mut *self.replica else { return None };
+        *ticks = now.max(*ticks);
+        let result = operation(leader, *ticks);
+        let mut has_news = false;
+        while let Some(output) = leader.poll_output() {
+            match output {
+                Output::HighWatermark(high_watermark) => {
+                    log.advance_high_watermark(high_watermark);
+                    has_news = true;
+                }
+                Output::IsrChanged => has_news = true,
+                Output::ProposeIsr(proposal) => self.partition.asks.propose(IsrAsk {
+                    topic_id: self.partition.topic_id,
+                    partition: self.partition.name.partition,
+                    proposal,
+                }),
+            }
+        }
+        Some((result, has_news))
+    }
+
+    /// Runs an operation on the log and the follower's state; `None` if this broker does not follow.
+    pub(crate) fn with_follower<R>(&mut self, operation: impl FnOnce(&mut Log, &mut Follower) -> R) -> Option<R> {
+        match &mut *self.replica {
+            Replica { log, role: Role::Follower(follower), .. } => Some(operation(log, follower)),
+            _ => None,
+        }
+    }
+
+    /// Begins another leader epoch at `now`.
+    pub(crate) fn set_role(&mut self, now: Ticks, role: Role) {
+        self.replica.ticks = now;
+        self.replica.role = role;
+    }
+
+    /// Takes the directory offline: the host has failed in an operation on the log.
+    pub(crate) fn fail(&self, error: &LogError) {
+        self.partition.directory.fail(error);
     }
 
     pub(crate) fn checkpoint(&self) -> LogCheckpoint {

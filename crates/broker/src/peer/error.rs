@@ -95,3 +95,11 @@ pub enum PeerError {
         source: EncodeError,
     },
 }
+
+impl PeerError {
+    /// Whether the connection can still be used.
+    #[must_use]
+    pub fn is_usable(&self) -> bool {
+        matches!(self, Self::Version { .. } | Self::Encode { .. })
+    }
+}

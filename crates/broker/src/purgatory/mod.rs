@@ -12,4 +12,4 @@ mod workers;
 pub use keyed::Purgatory;
 pub use wait_list::WaitList;
 pub(crate) use wheel::{TimerKey, Wheel};
-pub use workers::{Job, JobLost, Workers, WorkersBusy};
+pub use workers::{Job, JobLost, Promise, Workers, WorkersBusy};

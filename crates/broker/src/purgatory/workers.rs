@@ -100,6 +100,42 @@ impl Workers {
     }
 }
 
+/// The other end of a [`Job`]: who holds it owes the result.
+///
+/// Dropped without one, the job is lost, and who waits for it is woken all the same.
+#[derive(Debug)]
+pub struct Promise<R> {
+    state: Arc<Mutex<State<R>>>,
+    wakers: Arc<Wakers>,
+    token: WakeToken,
+}
+
+impl<R> Promise<R> {
+    /// A promise to `token`, and the job by which it is kept.
+    #[must_use]
+    pub fn new(wakers: &Arc<Wakers>, token: WakeToken) -> (Self, Job<R>) {
+        let state = Arc::new(Mutex::new(State::Running));
+        let job = Job(Arc::clone(&state));
+        (Self { state, wakers: Arc::clone(wakers), token }, job)
+    }
+
+    /// Gives the result and wakes who waits for it.
+    pub fn keep(self, result: R) {
+        *self.state.lock() = State::Finished(result);
+    }
+}
+
+impl<R> Drop for Promise<R> {
+    fn drop(&mut self) {
+        let mut state = self.state.lock();
+        if let State::Running = *state {
+            *state = State::Lost;
+        }
+        drop(state);
+        self.wakers.wake(self.token);
+    }
+}
+
 impl<R> Job<R> {
     /// Takes the result; `None` while the work has not finished.
     pub fn take(&self) -> Option<Result<R, JobLost>> {
@@ -177,5 +213,17 @@ mod tests {
         for job in &queued {
             assert_eq!(wait(job), Ok(7));
         }
+    }
+
+    #[test]
+    fn a_promise_is_kept_or_the_job_is_lost() {
+        let wakers = Wakers::new(1).unwrap();
+        let (promise, job) = Promise::new(&wakers, WakeToken::for_test(0, 1, 0));
+        assert_eq!(job.take(), None);
+        promise.keep(7);
+        assert_eq!(job.take(), Some(Ok(7)));
+        let (promise, job) = Promise::<u8>::new(&wakers, WakeToken::for_test(0, 1, 0));
+        drop(promise);
+        assert_eq!(job.take(), Some(Err(JobLost)));
     }
 }

@@ -100,7 +100,7 @@ fn offsets_and_epochs_out_of_range() {
     assert_eq!(Fetched::of(&client.call(12, &ahead)).error, ErrorCode::UnknownLeaderEpoch);
     assert_eq!(client.fetch("nope", 0).error, ErrorCode::UnknownTopicOrPartition);
     let replica = FetchRequest { replica_id: 3, ..fetch_request("t", 0) };
-    assert_eq!(Fetched::of(&client.call(12, &replica)).error, ErrorCode::NotLeaderOrFollower);
+    assert_eq!(Fetched::of(&client.call(12, &replica)).error, ErrorCode::UnknownLeaderEpoch, "no replica of ours");
 }
 
 #[test]

@@ -76,6 +76,9 @@ fn partition(index: i32, read: &PartitionRead, limits: &Limits) -> PartitionData
                 EpochEndOffset { epoch: epoch.to_wire(), end_offset: end.to_wire(), ..EpochEndOffset::default() };
             PartitionData { diverging_epoch, ..bounded(data, *ends) }
         }
+        PartitionRead::Elsewhere { node, ends } => {
+            PartitionData { preferred_read_replica: node.to_wire(), ..bounded(data, *ends) }
+        }
         PartitionRead::Records { slice, aborted } => {
             let records = if slice.length > 0 { Records::External(slice.length) } else { Records::Bytes(&[]) };
             let aborted_transactions = limits.committed_only.then(|| aborted.iter().map(aborted_transaction).collect());

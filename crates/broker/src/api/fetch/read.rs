@@ -3,11 +3,15 @@
 use std::sync::Arc;
 
 use highwater_log::{AbortedTxn, ReadBound, ReadSlice};
-use highwater_types::{ErrorCode, LeaderEpoch, Offset};
+use highwater_metadata::MetadataImage;
+use highwater_replication::leader::{FollowerFetch, FollowerRefusal, Input};
+use highwater_types::{BrokerEpoch, ErrorCode, LeaderEpoch, NodeId, Offset, Ticks};
 use highwater_wire::messages::FetchRequest;
 
 use super::want::{PartitionKey, Want};
 use crate::api::error_map::ToCode;
+use crate::api::request::Cx;
+use crate::net::Wakers;
 use crate::partition::Partition;
 use crate::session::Report;
 
@@ -19,6 +23,47 @@ pub(super) struct Limits {
     pub(super) committed_only: bool,
 }
 
+/// What readings need besides the partitions.
+pub(super) struct ReadContext<'a> {
+    pub(super) image: &'a MetadataImage,
+    pub(super) wakers: &'a Wakers,
+    pub(super) now: Ticks,
+}
+
+/// Who fetches.
+pub(super) enum Reader {
+    /// A consumer, which sees what is committed.
+    Consumer {
+        /// Whether it may read from a follower, which it knows how to do since version 11 (KIP-392).
+        from_follower: bool,
+        /// Where it is, if it says so and is to be sent to a replica near by.
+        rack: Option<String>,
+    },
+    /// Another replica, which sees everything.
+    Replica {
+        node: NodeId,
+        /// Its registration, if it says.
+        epoch: Option<BrokerEpoch>,
+    },
+}
+
+impl Reader {
+    pub(super) fn of(cx: &Cx<'_>, body: &FetchRequest<'_>, version: i16) -> Self {
+        let (node, epoch) = match NodeId::from_wire(body.replica_state.replica_id) {
+            Some(node) => (Some(node), u64::try_from(body.replica_state.replica_epoch).ok().map(BrokerEpoch)),
+            None => (NodeId::from_wire(body.replica_id), None),
+        };
+        match node {
+            Some(node) => Self::Replica { node, epoch },
+            None => Self::Consumer {
+                from_follower: VERSION_WITH_RACK <= version,
+                rack: (cx.node.settings.rack_aware && !body.rack_id.is_empty())
+                    .then(|| body.rack_id.as_ref().to_owned()),
+            },
+        }
+    }
+}
+
 /// What one partition has for a fetch.
 pub(super) enum PartitionRead {
     Failed(ErrorCode),
@@ -26,6 +71,11 @@ pub(super) enum PartitionRead {
     Diverged {
         epoch: LeaderEpoch,
         end: Offset,
+        ends: Ends,
+    },
+    /// A replica nearer to the consumer has the records.
+    Elsewhere {
+        node: NodeId,
         ends: Ends,
     },
     Records {
@@ -48,7 +98,7 @@ impl PartitionRead {
     pub(super) fn report(&self) -> Report {
         match self {
             Self::Failed(_) => Report { high_watermark: -1, log_start: -1, has_error: true, ..Report::default() },
-            Self::Diverged { ends, .. } => Report { has_news: true, ..ends.report() },
+            Self::Diverged { ends, .. } | Self::Elsewhere { ends, .. } => Report { has_news: true, ..ends.report() },
             Self::Records { slice, .. } => Report { has_records: slice.length > 0, ..Ends::of(slice).report() },
         }
     }
@@ -86,8 +136,12 @@ impl Limits {
         }
     }
 
-    fn bound(&self) -> ReadBound {
-        if self.committed_only { ReadBound::LastStable } else { ReadBound::HighWatermark }
+    fn bound(&self, reader: &Reader) -> ReadBound {
+        match reader {
+            Reader::Replica { .. } => ReadBound::LogEnd,
+            Reader::Consumer { .. } if self.committed_only => ReadBound::LastStable,
+            Reader::Consumer { .. } => ReadBound::HighWatermark,
+        }
     }
 }
 
@@ -96,17 +150,25 @@ impl Reads {
     ///
     /// The first batch of the first partition that has any is returned whatever its size, so that a client with small
     /// limits makes progress (KIP-74); everything else stays within the limits.
+    ///
+    /// The first reading of a replica's fetch tells the leader where that replica is.
     pub(super) fn collect(
+        context: &ReadContext<'_>,
         wanted: &[(PartitionKey, Want)],
         targets: &[Result<Arc<Partition>, ErrorCode>],
         limits: &Limits,
+        reader: &Reader,
+        is_first: bool,
     ) -> Self {
         let mut reads = Self { partitions: Vec::with_capacity(wanted.len()), bytes: 0, at_once: wanted.is_empty() };
         for ((key, want), target) in wanted.iter().zip(targets) {
             let left = u64::from(limits.max_bytes).saturating_sub(reads.bytes);
             let max_bytes = want.max_bytes.min(u32::try_from(left).unwrap_or(u32::MAX));
             let read = match target {
-                Ok(partition) => read(partition, want, max_bytes, reads.bytes == 0, limits.bound()),
+                Ok(partition) => {
+                    let sought = Sought { want, max_bytes, min_one: reads.bytes == 0, bound: limits.bound(reader) };
+                    read(context, partition, &sought, reader, is_first)
+                }
                 Err(code) => Err(*code),
             };
             let read = read.unwrap_or_else(|code| {
@@ -118,7 +180,9 @@ impl Reads {
             });
             match &read {
                 PartitionRead::Records { slice, .. } => reads.bytes += u64::from(slice.length),
-                PartitionRead::Failed(_) | PartitionRead::Diverged { .. } => reads.at_once = true,
+                PartitionRead::Failed(_) | PartitionRead::Diverged { .. } | PartitionRead::Elsewhere { .. } => {
+                    reads.at_once = true;
+                }
             }
             reads.partitions.push(read);
         }
@@ -131,15 +195,44 @@ impl Reads {
     }
 }
 
-fn read(
-    partition: &Partition,
-    want: &Want,
+/// What is sought in one partition.
+struct Sought<'a> {
+    want: &'a Want,
     max_bytes: u32,
     min_one: bool,
     bound: ReadBound,
+}
+
+fn read(
+    context: &ReadContext<'_>,
+    partition: &Partition,
+    sought: &Sought<'_>,
+    reader: &Reader,
+    is_first: bool,
 ) -> Result<PartitionRead, ErrorCode> {
-    let mut locked = partition.lock().map_err(|error| error.to_code())?;
-    locked.check_epoch(want.current_leader_epoch).map_err(|error| error.to_code())?;
+    let Sought { want, max_bytes, min_one, bound } = *sought;
+    let locked = match reader {
+        Reader::Consumer { from_follower: true, .. } => partition.lock(),
+        Reader::Consumer { .. } | Reader::Replica { .. } => partition.lock_leader(),
+    };
+    let mut locked = locked.map_err(|error| error.to_code())?;
+    let follower = match reader {
+        Reader::Consumer { .. } => {
+            locked.check_epoch(want.current_leader_epoch).map_err(|error| error.to_code())?;
+            None
+        }
+        Reader::Replica { node, epoch } => {
+            let fetch = FollowerFetch {
+                node: *node,
+                broker_epoch: *epoch,
+                leader_epoch: LeaderEpoch::from_wire(want.current_leader_epoch),
+                offset: Offset::from_wire(want.offset).ok_or(ErrorCode::OffsetOutOfRange)?,
+                log_start: Offset::from_wire(want.log_start),
+            };
+            locked.leader().map_err(|error| error.to_code())?.check_follower(&fetch).map_err(FollowerRefusal::code)?;
+            Some(fetch)
+        }
+    };
     let offset = Offset::from_wire(want.offset).ok_or(ErrorCode::OffsetOutOfRange)?;
     if let Some(last_fetched) = LeaderEpoch::from_wire(want.last_fetched_epoch) {
         let log = locked.log();
@@ -154,19 +247,43 @@ fn read(
             return Ok(PartitionRead::Diverged { epoch, end, ends });
         }
     }
+    if let Reader::Consumer { rack: Some(rack), .. } = reader
+        && let Ok(leader) = locked.leader()
+        && let Some(node) = leader.preferred_replica(offset, |node| {
+            context.image.broker(node).is_some_and(|broker| broker.rack.as_ref() == Some(rack))
+        })
+    {
+        let log = locked.log();
+        let ends =
+            Ends { high_watermark: log.high_watermark(), last_stable: log.last_stable(), log_start: log.log_start() };
+        return Ok(PartitionRead::Elsewhere { node, ends });
+    }
     let mut slice = locked.read(offset, max_bytes, min_one, bound).map_err(|error| error.to_code())?;
     if slice.first_entry_incomplete {
         // Less than one batch is of no use to anyone.
         slice.file = None;
         slice.length = 0;
     }
+    let mut has_news = false;
+    if let Some(fetch) = follower.filter(|_| is_first) {
+        let now = context.now;
+        let fed = locked.with_leader(now, |leader, now| leader.handle(now, Input::FollowerFetch(fetch)));
+        has_news = fed.is_some_and(|((), has_news)| has_news);
+        slice.high_watermark = locked.log().high_watermark();
+    }
     let aborted = match bound {
         ReadBound::LastStable => locked.with_log(|log| log.aborted_transactions(offset, &slice)),
         ReadBound::HighWatermark | ReadBound::LogEnd => Ok(Vec::new()),
     };
+    drop(locked);
+    if has_news {
+        partition.wake(context.wakers);
+    }
     Ok(PartitionRead::Records { slice, aborted: aborted.map_err(|error| error.to_code())? })
 }
 
+/// The version in which consumers say where they are, and can be sent to a follower (KIP-392).
+const VERSION_WITH_RACK: i16 = 11;
 const READ_COMMITTED: i8 = 1;
 
 #[cfg(test)]
@@ -176,13 +293,13 @@ mod tests {
 
     use highwater_log::{AppendOrigin, AppendSet, CheckedLogConfig, DirOptions, LogDir, MemDisk, OpenedDir};
     use highwater_records::{BatchBuilder, BatchOptions, EndTxnMarker, ProducerStamp};
-    use highwater_replication::leader::{Leader, LeaderConfig, LeaderSetup, RecoveryState, Ticks};
+    use highwater_replication::leader::{Leader, LeaderConfig, LeaderSetup, RecoveryState};
     use highwater_types::{
-        DirectoryId, NodeId, PartitionEpoch, PartitionIndex, TimestampMs, TopicName, TopicPartition, Uuid,
+        DirectoryId, PartitionEpoch, PartitionIndex, TimestampMs, TopicId, TopicName, TopicPartition, Uuid,
     };
 
     use super::super::want::TopicKey;
-    use crate::partition::Directory;
+    use crate::partition::{ControllerAsks, Directory, Role};
 
     const NOW: TimestampMs = TimestampMs(1_700_000_000_000);
 
@@ -209,7 +326,9 @@ mod tests {
             config: LeaderConfig::default(),
         };
         let leader = Leader::new(setup, Ticks(0));
-        Arc::new(Partition::new(name, directory, log, leader, NOW))
+        let (asks, _) = ControllerAsks::new();
+        let topic_id = TopicId(Uuid::METADATA_TOPIC);
+        Arc::new(Partition::new(name, topic_id, directory, log, Role::Leader(leader), asks, NOW))
     }
 
     fn append(partition: &Partition, mut bytes: Vec<u8>, origin: AppendOrigin) {
@@ -226,9 +345,13 @@ mod tests {
 
     fn fetch(partition: &Arc<Partition>, offset: i64, committed_only: bool) -> (Reads, Limits) {
         let limits = Limits { min_bytes: 1, max_bytes: 1 << 20, committed_only };
-        let want = Want { offset, max_bytes: 1 << 20, current_leader_epoch: -1, last_fetched_epoch: -1 };
+        let want = Want { offset, max_bytes: 1 << 20, current_leader_epoch: -1, last_fetched_epoch: -1, log_start: -1 };
         let key = PartitionKey { topic: TopicKey::Name("t".into()), index: 0 };
-        (Reads::collect(&[(key, want)], &[Ok(Arc::clone(partition))], &limits), limits)
+        let (image, wakers) = (MetadataImage::empty("cluster", NodeId::new(1)), Wakers::new(1).unwrap());
+        let context = ReadContext { image: &image, wakers: &wakers, now: Ticks(1) };
+        let reader = Reader::Consumer { from_follower: false, rack: None };
+        let targets = [Ok(Arc::clone(partition))];
+        (Reads::collect(&context, &[(key, want)], &targets, &limits, &reader, true), limits)
     }
 
     /// Bytes found, the aborted transactions by producer and first offset, and whether they end the wait.

@@ -35,6 +35,8 @@ pub(crate) struct Want {
     pub(super) current_leader_epoch: i32,
     /// `-1` if the client does not say.
     pub(super) last_fetched_epoch: i32,
+    /// Where a follower's log begins; `-1` from others.
+    pub(super) log_start: i64,
 }
 
 impl TopicKey {
@@ -76,6 +78,7 @@ pub(super) fn wanted(body: &FetchRequest<'_>, by_id: bool) -> Vec<(PartitionKey,
                 max_bytes: u32::try_from(partition.partition_max_bytes).unwrap_or(0),
                 current_leader_epoch: partition.current_leader_epoch,
                 last_fetched_epoch: partition.last_fetched_epoch,
+                log_start: partition.log_start_offset,
             };
             (PartitionKey { topic: key.clone(), index: partition.partition }, want)
         }));

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use highwater_log::AppendError;
 use highwater_replication::leader::Acks;
-use highwater_types::{ErrorCode, Offset, TimestampMs};
+use highwater_types::{ErrorCode, LeaderEpoch, Offset, TimestampMs};
 use highwater_wire::messages::ProduceRequest;
 use highwater_wire::messages::produce_response::{
     BatchIndexAndErrorMessage, PartitionProduceResponse, ProduceResponse, TopicProduceResponse,
@@ -34,7 +34,7 @@ pub(super) struct Appended {
     pub(super) append_time: TimestampMs,
     pub(super) log_start: Offset,
     /// Set if they have to be synced, or stored by replicas, before they are acknowledged.
-    pub(super) wait_for: Option<(Acks, Offset)>,
+    pub(super) wait_for: Option<(Acks, LeaderEpoch, Offset)>,
 }
 
 /// Records that are not in the log, or must not be acknowledged.
@@ -138,10 +138,10 @@ fn pend(request: &Staged<'_>, items: &mut [Item], cx: &Cx<'_>) -> Result<Pending
             let partitions = partitions
                 .map(|(partition_at, (partition, item))| {
                     if let (ItemOutcome::Appended(appended), Some(waited)) = (&item.outcome, &item.partition)
-                        && let Some((acks, end)) = appended.wait_for
+                        && let Some((acks, epoch, end)) = appended.wait_for
                     {
                         let partition = Arc::clone(waited);
-                        waits.push(Wait { partition, acks, end, topic_at, partition_at });
+                        waits.push(Wait { partition, acks, epoch, end, topic_at, partition_at });
                     }
                     owned(partition_response(partition.index, &item.outcome))
                 })

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use highwater_replication::leader::{Acknowledgement, Acks};
-use highwater_types::{ErrorCode, Offset, Uuid};
+use highwater_types::{ErrorCode, LeaderEpoch, Offset, Uuid};
 use highwater_wire::messages::produce_response::{PartitionProduceResponse, ProduceResponse, TopicProduceResponse};
 
 use crate::api::error_map::ToCode;
@@ -38,6 +38,8 @@ pub(super) struct PendingTopic {
 pub(super) struct Wait {
     pub(super) partition: Arc<Partition>,
     pub(super) acks: Acks,
+    /// The leader epoch in which they were appended.
+    pub(super) epoch: LeaderEpoch,
     pub(super) end: Offset,
     pub(super) topic_at: usize,
     pub(super) partition_at: usize,
@@ -67,12 +69,12 @@ impl PendingAnswer {
     fn settle(&mut self) {
         let Self { topics, waits, .. } = self;
         waits.retain(|wait| {
-            let error = match wait.partition.lock() {
-                Ok(locked) => match locked.acknowledge(wait.acks, wait.end) {
-                    Acknowledgement::Wait => return true,
-                    Acknowledgement::Ready => return false,
-                    Acknowledgement::Refused(error) => error.code(),
-                },
+            let acknowledgement =
+                wait.partition.lock().and_then(|locked| locked.acknowledge(wait.acks, wait.epoch, wait.end));
+            let error = match acknowledgement {
+                Ok(Acknowledgement::Wait) => return true,
+                Ok(Acknowledgement::Ready) => return false,
+                Ok(Acknowledgement::Refused(error)) => error.code(),
                 Err(error) => error.to_code(),
             };
             fail(topics, wait, error);

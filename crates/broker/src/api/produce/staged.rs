@@ -166,10 +166,11 @@ fn append_run(cx: &Cx<'_>, items: &mut [Item], run: &[usize], bytes: &mut [Optio
             }
         }
     };
-    let mut locked = match partition.lock() {
+    let mut locked = match partition.lock_leader() {
         Ok(locked) => locked,
         Err(error) => return fail(items, &error),
     };
+    let epoch = locked.leader_epoch();
     let mut sets = Vec::with_capacity(run.len());
     for index in run {
         let item = &mut items[*index];
@@ -193,13 +194,16 @@ fn append_run(cx: &Cx<'_>, items: &mut [Item], run: &[usize], bytes: &mut [Optio
         item.outcome = match set.take_result() {
             Ok(info) => {
                 let end = info.last_offset.next();
-                match locked.acknowledge(item.acks, end) {
-                    Acknowledgement::Refused(error) => ItemOutcome::Failed(Box::new(Failure::new(error.code(), None))),
-                    acknowledgement => ItemOutcome::Appended(Appended {
+                match locked.acknowledge(item.acks, epoch, end) {
+                    Err(error) => ItemOutcome::Failed(Box::new(Failure::of_partition(&error))),
+                    Ok(Acknowledgement::Refused(error)) => {
+                        ItemOutcome::Failed(Box::new(Failure::new(error.code(), None)))
+                    }
+                    Ok(acknowledgement) => ItemOutcome::Appended(Appended {
                         base_offset: info.base_offset,
                         append_time: info.append_time,
                         log_start: info.log_start,
-                        wait_for: (acknowledgement == Acknowledgement::Wait).then_some((item.acks, end)),
+                        wait_for: (acknowledgement == Acknowledgement::Wait).then_some((item.acks, epoch, end)),
                     }),
                 }
             }

@@ -1,0 +1,170 @@
+//! The way to the quorum's thread.
+
+use std::sync::Arc;
+use std::thread::JoinHandle;
+use std::time::Duration;
+
+use crossbeam_channel::{Sender, bounded};
+use highwater_metadata::{ApiError, Controller, Decision};
+use highwater_raft::{QuorumView, Request};
+use highwater_types::NodeId;
+use parking_lot::Mutex;
+
+use super::active::{ControllerError, Deciding, Done};
+use super::state::SharedState;
+use super::thread::{Event, Fatal, QuorumThread, RaftReply};
+use crate::net::{WakeToken, Wakers};
+use crate::purgatory::{Job, Promise, WorkersBusy};
+
+/// The way to the quorum's thread.
+pub(crate) struct QuorumHandle {
+    pub(super) events: Sender<Event>,
+    pub(super) thread: Mutex<Option<JoinHandle<()>>>,
+    pub(super) shared: Arc<SharedState>,
+    pub(super) wakers: Arc<Wakers>,
+    pub(super) node: NodeId,
+}
+
+impl QuorumHandle {
+    pub(crate) fn state(&self) -> &Arc<SharedState> {
+        &self.shared
+    }
+
+    pub(crate) fn node(&self) -> NodeId {
+        self.node
+    }
+
+    /// Carries out a request of a client, and wakes `token` when the broker on this node has applied what came of it.
+    ///
+    /// # Errors
+    ///
+    /// [`WorkersBusy`] if too many requests wait already.
+    pub(crate) fn decide<R: Send + 'static>(
+        &self,
+        token: WakeToken,
+        decide: impl FnOnce(&Controller) -> Decision<R> + Send + 'static,
+    ) -> Result<Job<Result<R, ControllerError>>, WorkersBusy> {
+        self.try_decide(token, |controller| Ok(decide(controller)))
+    }
+
+    /// As [`decide`](Self::decide), for requests that may be refused as a whole.
+    ///
+    /// # Errors
+    ///
+    /// [`WorkersBusy`] if too many requests wait already.
+    pub(crate) fn try_decide<R: Send + 'static>(
+        &self,
+        token: WakeToken,
+        decide: impl FnOnce(&Controller) -> Result<Decision<R>, ApiError> + Send + 'static,
+    ) -> Result<Job<Result<R, ControllerError>>, WorkersBusy> {
+        let (promise, job) = Promise::new(&self.wakers, token);
+        self.submit(
+            move |deciding: &mut Deciding<'_>| decide(deciding.controller),
+            move |done: &mut Done<'_>, result| done.when_applied(move || promise.keep(result)),
+        )?;
+        Ok(job)
+    }
+
+    /// Carries out a request of another node, and wakes `token` when it is committed, after `committed` was told.
+    ///
+    /// # Errors
+    ///
+    /// [`WorkersBusy`] if too many requests wait already.
+    pub(crate) fn decide_for_node<R: Send + 'static>(
+        &self,
+        token: WakeToken,
+        decide: impl FnOnce(&mut Deciding<'_>) -> Result<Decision<R>, ApiError> + Send + 'static,
+        committed: impl FnOnce(&mut Done<'_>, &R) + Send + 'static,
+    ) -> Result<Job<Result<R, ControllerError>>, WorkersBusy> {
+        let (promise, job) = Promise::new(&self.wakers, token);
+        self.submit(decide, move |done: &mut Done<'_>, result| {
+            if let Ok(response) = &result {
+                committed(done, response);
+            }
+            promise.keep(result);
+        })?;
+        Ok(job)
+    }
+
+    /// Carries out a request of this node itself and waits until it is committed.
+    ///
+    /// # Errors
+    ///
+    /// [`ControllerError`] if it is refused, or not committed within `timeout`.
+    pub(crate) fn decide_here<R: Send + 'static>(
+        &self,
+        timeout: Duration,
+        decide: impl FnOnce(&mut Deciding<'_>) -> Result<Decision<R>, ApiError> + Send + 'static,
+        committed: impl FnOnce(&mut Done<'_>, &R) + Send + 'static,
+    ) -> Result<R, ControllerError> {
+        let (sender, answer) = bounded(1);
+        let done = move |done: &mut Done<'_>, result: Result<R, ControllerError>| {
+            if let Ok(response) = &result {
+                committed(done, response);
+            }
+            // Who has stopped waiting does not want it.
+            let _ = sender.send(result);
+        };
+        self.submit(decide, done).map_err(|WorkersBusy| ControllerError::TimedOut)?;
+        answer.recv_timeout(timeout).unwrap_or(Err(ControllerError::TimedOut))
+    }
+
+    /// Asks the quorum on behalf of another node.
+    ///
+    /// # Errors
+    ///
+    /// [`WorkersBusy`] if too many requests wait already.
+    pub(crate) fn ask(
+        &self,
+        token: WakeToken,
+        request: Request,
+        bytes_max: u32,
+    ) -> Result<Job<RaftReply>, WorkersBusy> {
+        let (promise, job) = Promise::new(&self.wakers, token);
+        self.events.try_send(Event::Asked { request, bytes_max, promise }).map_err(|_| WorkersBusy)?;
+        Ok(job)
+    }
+
+    /// How the quorum stands, and how long ago this was in milliseconds for each time in it.
+    ///
+    /// # Errors
+    ///
+    /// [`WorkersBusy`] if too many requests wait already.
+    pub(crate) fn view(&self, token: WakeToken) -> Result<Job<QuorumView>, WorkersBusy> {
+        let (promise, job) = Promise::new(&self.wakers, token);
+        let work = move |thread: &mut QuorumThread| {
+            promise.keep(thread.view());
+            Ok(())
+        };
+        self.events.try_send(Event::Work(Box::new(work))).map_err(|_| WorkersBusy)?;
+        Ok(job)
+    }
+
+    /// Ends the thread and closes the log. Nothing is decided any more.
+    pub(crate) fn stop(&self) {
+        let Some(thread) = self.thread.lock().take() else { return };
+        let _ = self.events.send(Event::Stop);
+        if thread.join().is_err() {
+            tracing::error!("the quorum's thread had panicked");
+        }
+    }
+
+    fn submit<R: Send + 'static>(
+        &self,
+        decide: impl FnOnce(&mut Deciding<'_>) -> Result<Decision<R>, ApiError> + Send + 'static,
+        done: impl FnOnce(&mut Done<'_>, Result<R, ControllerError>) + Send + 'static,
+    ) -> Result<(), WorkersBusy> {
+        let work = move |thread: &mut QuorumThread| -> Result<(), Fatal> {
+            thread.decide(decide, done)?;
+            thread.flush_completions();
+            Ok(())
+        };
+        self.events.try_send(Event::Work(Box::new(work))).map_err(|_| WorkersBusy)
+    }
+}
+
+impl Drop for QuorumHandle {
+    fn drop(&mut self) {
+        self.stop();
+    }
+}

@@ -1,0 +1,165 @@
+//! Starting the quorum on this node.
+
+use std::io;
+use std::sync::Arc;
+use std::time::Duration;
+
+use crossbeam_channel::{Sender, bounded};
+use highwater_metadata::{Controller, ControllerConfig, HeartbeatConfig, MetadataImage, StaticConfig};
+use highwater_raft::{Raft, RaftConfig, ReplicaKey, Setup, VoterSet};
+use highwater_types::{NodeId, Offset};
+use parking_lot::Mutex;
+
+use super::active::ControllerTimers;
+use super::handle::QuorumHandle;
+use super::lanes::{LaneSetup, Lanes};
+use super::log::{MetadataLog, MetadataLogError};
+use super::messages::ControllerEndpoint;
+use super::snapshots::{SnapshotConfig, SnapshotSchedule};
+use super::state::SharedState;
+use super::thread::{Change, QuorumThread, ThreadSetup};
+use crate::net::{Now, Wakers};
+use crate::random::random_u64;
+
+/// What the quorum is started with.
+pub(crate) struct QuorumSetup {
+    pub(crate) node: NodeId,
+    pub(crate) cluster_id: String,
+    pub(crate) static_config: StaticConfig,
+    /// Whether the node has the role of a controller.
+    pub(crate) is_controller: bool,
+    /// Who decides, with where each is reached. Empty: this node alone.
+    pub(crate) voters: Vec<(NodeId, (String, u16))>,
+    /// Where this node is reached as a controller.
+    pub(crate) endpoints: Vec<ControllerEndpoint>,
+}
+
+/// Why the quorum could not be started.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum QuorumStartError {
+    #[error(transparent)]
+    Log(#[from] MetadataLogError),
+    #[error("the quorum's thread could not be started: {0}")]
+    Thread(io::Error),
+}
+
+impl QuorumSetup {
+    /// The metadata as this node's log has it, committed or not: good enough to know how logs are stored.
+    pub(crate) fn preview(&self, log: &MetadataLog) -> Result<MetadataImage, MetadataLogError> {
+        let mut controller = Controller::new(self.controller_config());
+        let newest = log.newest_snapshot()?;
+        if let Some(id) = newest {
+            log.load_snapshot(id, &mut |_, record| controller.apply(record))?;
+        }
+        let from = newest.map_or(Offset::ZERO, |id| id.end);
+        log.replay(from, log.log_end(), &mut |_, record| controller.apply(record))?;
+        Ok(controller.image())
+    }
+
+    /// Starts the thread. What is committed goes to `broker`; if the node cannot go on, `fail` is told why.
+    pub(crate) fn start(
+        self,
+        log: MetadataLog,
+        broker: Option<Sender<Change>>,
+        wakers: &Arc<Wakers>,
+        fail: impl Fn(String) + Send + 'static,
+    ) -> Result<QuorumHandle, QuorumStartError> {
+        let now = Now::read();
+        let (sender, events) = bounded(EVENTS_MAX);
+        let shared = Arc::new(SharedState::default());
+        let key = |id| ReplicaKey { id, directory: None };
+        let mut voters: Vec<ReplicaKey> = self.voters.iter().map(|(id, _)| key(*id)).collect();
+        if voters.is_empty() {
+            voters.push(key(self.node));
+        }
+        let setup = Setup {
+            key: key(self.node),
+            voters: VoterSet::new(voters),
+            state: log.state()?,
+            log: log.shape()?,
+            config: self.raft_config(),
+            seed: random_u64(),
+        };
+        let raft = Raft::new(setup, now.ticks());
+        let lanes = LaneSetup {
+            cluster_id: self.cluster_id.clone(),
+            endpoints: self.endpoints.clone(),
+            request_timeout: Duration::from_millis(self.ms("controller.quorum.request.timeout.ms", 2000)),
+            events: sender.clone(),
+        };
+        let others = self.voters.iter().filter(|(id, _)| *id != self.node).cloned();
+        let thread = QuorumThread::new(ThreadSetup {
+            raft,
+            lanes: Lanes::new(others, lanes),
+            events,
+            sender: sender.clone(),
+            is_controller: self.is_controller,
+            controller: self.controller_config(),
+            heartbeats: HeartbeatConfig { session_timeout_ms: self.ms("broker.session.timeout.ms", 9000) },
+            timers: self.timers(),
+            snapshots: SnapshotSchedule::new(self.snapshot_config(), log.size_bytes(), now.ticks()),
+            broker,
+            shared: Arc::clone(&shared),
+            fail: Box::new(fail),
+            log,
+        })?;
+        let thread = std::thread::Builder::new().name("quorum".to_owned()).spawn(move || thread.run());
+        Ok(QuorumHandle {
+            events: sender,
+            thread: Mutex::new(Some(thread.map_err(QuorumStartError::Thread)?)),
+            shared,
+            wakers: Arc::clone(wakers),
+            node: self.node,
+        })
+    }
+
+    fn controller_config(&self) -> ControllerConfig {
+        ControllerConfig {
+            cluster_id: self.cluster_id.clone(),
+            node: self.node,
+            static_config: self.static_config.clone(),
+        }
+    }
+
+    fn raft_config(&self) -> RaftConfig {
+        let defaults = RaftConfig::default();
+        RaftConfig {
+            election_timeout_ms: self.ms("controller.quorum.election.timeout.ms", defaults.election_timeout_ms),
+            fetch_timeout_ms: self.ms("controller.quorum.fetch.timeout.ms", defaults.fetch_timeout_ms),
+            election_backoff_ms_max: self
+                .ms("controller.quorum.election.backoff.max.ms", defaults.election_backoff_ms_max),
+            retry_backoff_ms: self.ms("controller.quorum.retry.backoff.ms", defaults.retry_backoff_ms),
+            ..defaults
+        }
+    }
+
+    fn timers(&self) -> ControllerTimers {
+        let balances = self.static_config.flag("auto.leader.rebalance.enable").unwrap_or(true);
+        let balance_s = self.ms("leader.imbalance.check.interval.seconds", 300);
+        ControllerTimers {
+            balance_ms: balances.then_some(balance_s.saturating_mul(1000)),
+            elect_ms: self.ms("unclean.leader.election.interval.ms", 300_000),
+        }
+    }
+
+    fn snapshot_config(&self) -> SnapshotConfig {
+        let bound = |name, default: i64| {
+            let value = self.static_config.number(name).unwrap_or(default);
+            u64::try_from(value).ok()
+        };
+        SnapshotConfig {
+            bytes_between: self.ms("metadata.log.max.record.bytes.between.snapshots", 20 << 20),
+            interval_ms: self.ms("metadata.log.max.snapshot.interval.ms", 3_600_000),
+            retention_bytes: bound("metadata.max.retention.bytes", 100 << 20),
+            retention_ms: bound("metadata.max.retention.ms", 604_800_000),
+        }
+    }
+
+    /// A number that is not negative.
+    fn ms(&self, name: &str, default: u64) -> u64 {
+        self.static_config.number(name).and_then(|value| u64::try_from(value).ok()).unwrap_or(default)
+    }
+}
+
+/// Events that may wait for the thread; the next request is refused with a retriable error.
+const EVENTS_MAX: usize = 1000;
