@@ -7,7 +7,7 @@ use clap::Args;
 use highwater_broker::BrokerConfig;
 
 use crate::error::CliError;
-use crate::{logging, serving};
+use crate::{dev_cluster, logging, serving};
 
 /// Arguments of `highwater dev`.
 #[derive(Args, Debug)]
@@ -15,13 +15,16 @@ pub(crate) struct Dev {
     /// Port on 127.0.0.1; 0 takes a free one.
     #[arg(long, default_value_t = 9092)]
     port: u16,
+    /// Nodes, each a process of its own, on ports from --port on.
+    #[arg(long, value_name = "COUNT", default_value_t = 1, value_parser = clap::value_parser!(u16).range(1..=9))]
+    nodes: u16,
     /// Directory for all data, made and formatted if need be; without it, a temporary one that is removed at the end.
     #[arg(long, value_name = "DIR")]
     data: Option<PathBuf>,
 }
 
 impl Dev {
-    /// Runs the broker until a signal comes.
+    /// Runs the nodes until a signal comes.
     pub(crate) fn run(self) -> Result<(), CliError> {
         logging::start();
         if let Some(data) = &self.data {
@@ -39,6 +42,9 @@ impl Dev {
     }
 
     fn serve(&self, data: &Path) -> Result<(), CliError> {
+        if 1 < self.nodes {
+            return dev_cluster::run(self.nodes, self.port, data);
+        }
         let listener = format!("PLAINTEXT://127.0.0.1:{}", self.port);
         let settings = BTreeMap::from([
             ("listeners".to_owned(), listener),

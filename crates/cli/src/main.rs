@@ -4,6 +4,7 @@
 //! one of why and one of what to try. Standard output carries data only; everything else goes to standard error.
 
 mod dev;
+mod dev_cluster;
 mod error;
 mod log;
 mod logging;
@@ -30,10 +31,12 @@ struct Cli {
 
 #[derive(Debug, Subcommand)]
 enum Command {
-    /// Run a single node for development; without --data its files are gone when it ends.
+    /// Run a node for development, or several; without --data their files are gone when they end.
     Dev(dev::Dev),
     /// Run a node as its configuration says, with Kafka's own server.properties.
     Server(server::Server),
+    /// Prepare the directories of a node that joins a cluster.
+    Format(server::Format),
     /// Look at log files; needs no broker.
     #[command(subcommand)]
     Log(log::Log),
@@ -43,6 +46,7 @@ fn main() -> ExitCode {
     let outcome = match Cli::parse().command {
         Command::Dev(dev) => dev.run(),
         Command::Server(server) => server.run(),
+        Command::Format(format) => format.run(),
         Command::Log(log) => log.run(),
     };
     match outcome {

@@ -1,7 +1,8 @@
-//! `highwater server`.
+//! `highwater server` and `highwater format`.
 
 use std::collections::BTreeMap;
 use std::fs;
+use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 
 use clap::Args;
@@ -14,6 +15,23 @@ use crate::{logging, serving};
 /// Arguments of `highwater server`.
 #[derive(Args, Debug)]
 pub(crate) struct Server {
+    #[command(flatten)]
+    settings: Settings,
+}
+
+/// Arguments of `highwater format`.
+#[derive(Args, Debug)]
+pub(crate) struct Format {
+    /// Id of the cluster, the same for every node: 1 to 64 letters, digits, `-`, `_` and `.`
+    #[arg(long, value_name = "ID")]
+    cluster_id: String,
+    #[command(flatten)]
+    settings: Settings,
+}
+
+/// Where the settings of a node come from.
+#[derive(Args, Debug)]
+struct Settings {
     /// Kafka's server.properties; `KAFKA_*` environment variables and --set win over it.
     ///
     /// The environment variable `CLUSTER_ID` names the cluster that new log directories are formatted for.
@@ -28,6 +46,30 @@ impl Server {
     /// Runs the node until a signal comes.
     pub(crate) fn run(self) -> Result<(), CliError> {
         logging::start();
+        serving::run(&self.settings.read()?, "cannot start the node")
+    }
+}
+
+impl Format {
+    /// Formats the log directories.
+    pub(crate) fn run(self) -> Result<(), CliError> {
+        let config = self.settings.read()?;
+        let formatted = highwater_broker::format(&config, &self.cluster_id)
+            .map_err(|error| CliError::caused("cannot format", &error))?;
+        let mut out = io::stdout().lock();
+        for directory in &formatted {
+            // Nobody reads it if standard output is closed.
+            let _ = writeln!(out, "{}", directory.display());
+        }
+        if formatted.is_empty() {
+            let _ = writeln!(io::stderr(), "everything was formatted already");
+        }
+        Ok(())
+    }
+}
+
+impl Settings {
+    fn read(self) -> Result<BrokerConfig, CliError> {
         let mut settings = match &self.config {
             Some(file) => read(file)?,
             None => BTreeMap::new(),
@@ -42,7 +84,7 @@ impl Server {
                 .hint("correct the setting where it stands, or override it with --set KEY=VALUE")
         })?;
         config.cluster_id = environment.cluster_id;
-        serving::run(&config, "cannot start the node")
+        Ok(config)
     }
 }
 

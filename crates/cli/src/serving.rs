@@ -1,6 +1,8 @@
 //! Running a broker until a signal ends it.
 
 use std::io::{self, Write};
+use std::net::SocketAddr;
+use std::time::Duration;
 
 use highwater_broker::config::Notice;
 use highwater_broker::{Broker, BrokerConfig};
@@ -15,7 +17,8 @@ pub(crate) fn run(config: &BrokerConfig, what: &str) -> Result<(), CliError> {
     config.notices.iter().for_each(tell);
     let signals = EndSignals::block().map_err(|errno| CliError::caused("cannot prepare for signals", &errno))?;
     let broker = Broker::start(config).map_err(|error| CliError::caused(what, &error))?;
-    announce(&broker).map_err(|error| CliError::caused("cannot say where the broker listens", &error))?;
+    announce_when_ready(config, &broker)
+        .map_err(|error| CliError::caused("cannot say where the broker listens", &error))?;
 
     let signal = signals
         .wait_while(|| broker.failure().is_none())
@@ -33,9 +36,27 @@ pub(crate) fn run(config: &BrokerConfig, what: &str) -> Result<(), CliError> {
     }
 }
 
-fn announce(broker: &Broker) -> io::Result<()> {
+/// A broker of a cluster is ready when the others have let it in, for which it may have to wait.
+fn announce_when_ready(config: &BrokerConfig, broker: &Broker) -> io::Result<()> {
+    let address = broker.local_addr();
+    if broker.is_ready() || !config.roles.broker {
+        return announce(address);
+    }
+    let readiness = broker.readiness();
+    // Ends with the process.
+    std::thread::Builder::new().name("announce".into()).spawn(move || {
+        while !readiness.wait(Duration::from_secs(30)) {
+            tracing::warn!("waiting for the cluster to let this broker in: is a majority of the controllers up?");
+        }
+        // If standard output is closed there is nobody to tell.
+        let _ = announce(address);
+    })?;
+    Ok(())
+}
+
+fn announce(address: SocketAddr) -> io::Result<()> {
     let mut out = io::stdout().lock();
-    writeln!(out, "ready {}", broker.local_addr())?;
+    writeln!(out, "ready {address}")?;
     out.flush()
 }
 

@@ -35,17 +35,27 @@ impl EndSignals {
     ///
     /// If the system refuses.
     pub(crate) fn wait_while(&self, going_on: impl Fn() -> bool) -> Result<Option<i32>, Errno> {
-        let timeout = PollTimeout::try_from(ASK_EVERY).expect("a second is a valid time to wait");
         while going_on() {
-            match poll(&mut [PollFd::new(self.descriptor.as_fd(), PollFlags::POLLIN)], timeout) {
-                Ok(_) | Err(Errno::EINTR) => {}
-                Err(errno) => return Err(errno),
-            }
-            if let Some(taken) = self.descriptor.read_signal()? {
-                return Ok(i32::try_from(taken.ssi_signo).ok());
+            if let Some(signal) = self.wait_at_most(ASK_EVERY)? {
+                return Ok(Some(signal));
             }
         }
         Ok(None)
+    }
+
+    /// Waits for a signal and returns its number, or `None` if none comes in time.
+    ///
+    /// # Errors
+    ///
+    /// If the system refuses.
+    pub(crate) fn wait_at_most(&self, time: Duration) -> Result<Option<i32>, Errno> {
+        let timeout = PollTimeout::try_from(time).unwrap_or(PollTimeout::MAX);
+        match poll(&mut [PollFd::new(self.descriptor.as_fd(), PollFlags::POLLIN)], timeout) {
+            Ok(_) | Err(Errno::EINTR) => {}
+            Err(errno) => return Err(errno),
+        }
+        let taken = self.descriptor.read_signal()?;
+        Ok(taken.and_then(|taken| i32::try_from(taken.ssi_signo).ok()))
     }
 
     /// From now on a signal ends the process at once, with the exit code that shells give for it.
