@@ -16,9 +16,10 @@ pub use controller::{
     AlterConfigs, AlterConfigsResult, AlterIsr, AlterIsrResult, AlterPartition, AlterReassignments,
     AssignReplicasToDirs, BALANCE_PER_PASS_MAX, BrokerHeartbeat, BrokerRegistration, BrokerState, ConfigEdit,
     Controller, ControllerConfig, CreatePartitions, CreatePartitionsResult, CreateTopicResult, CreateTopics,
-    CreatedTopic, Decision, DeleteTopicResult, Election, FeatureUpdate, HeartbeatAnswer, IncrementalAlterConfigs,
-    IncrementalResource, NewPartitions, NewTopic, PRODUCER_IDS_PER_BLOCK, ProducerIdBlock, RECORDS_PER_BATCH_MAX,
-    ReassignPartition, Reassignment, ReplaceResource, ReplicaAssignment, TopicSelector, UpdateFeatures, UpgradeType,
+    CreatedTopic, Decision, DeleteTopicResult, Election, ElectionResult, FeatureUpdate, HeartbeatAnswer,
+    IncrementalAlterConfigs, IncrementalResource, NewPartitions, NewTopic, PRODUCER_IDS_PER_BLOCK, ProducerIdBlock,
+    RECORDS_PER_BATCH_MAX, ReassignPartition, Reassignment, ReplaceResource, ReplicaAssignment, TopicSelector,
+    UpdateFeatures, UpgradeType,
 };
 pub use delta::MetadataDelta;
 pub use error::{ApiError, ApplyError};

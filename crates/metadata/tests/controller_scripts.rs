@@ -5,10 +5,10 @@
 use highwater_metadata::{
     AlterConfigs, AlterIsr, AlterPartition, AlterReassignments, ApiError, AssignReplicasToDirs, BrokerHeartbeat,
     BrokerRegistration, ConfigEdit, ConfigResolver, Controller, ControllerConfig, CreatePartitions, CreateTopics,
-    Decision, Election, Endpoint, FeatureRange, FeatureUpdate, HeartbeatConfig, Heartbeats, IncrementalAlterConfigs,
-    IncrementalResource, LeaderRecovery, MetadataRecord, NewPartitions, NewTopic, PartitionChange, PartitionImage,
-    ReassignPartition, ReplaceResource, ReplicaAssignment, ResourceKind, StaticConfig, TopicSelector, UpdateFeatures,
-    UpgradeType,
+    Decision, Election, ElectionResult, Endpoint, FeatureRange, FeatureUpdate, HeartbeatConfig, Heartbeats,
+    IncrementalAlterConfigs, IncrementalResource, LeaderRecovery, MetadataRecord, NewPartitions, NewTopic,
+    PartitionChange, PartitionImage, ReassignPartition, ReplaceResource, ReplicaAssignment, ResourceKind, StaticConfig,
+    TopicSelector, UpdateFeatures, UpgradeType,
 };
 use highwater_testkit::{Runner, run_file};
 use highwater_types::{
@@ -213,8 +213,14 @@ impl World {
             }
             ["elect", how, topic] => {
                 let election = if *how == "preferred" { Election::Preferred } else { Election::Unclean };
-                let decision = self.controller.elect_leaders(election, &[((*topic).to_owned(), PartitionIndex::ZERO)]);
+                let decision = self.controller.elect_leaders(election, &[((*topic).to_owned(), 0)]);
                 self.commit(decision, |all| all.iter().map(|r| format!("{}\n", outcome(r))).collect())
+            }
+            ["elect", how] => {
+                let election = if *how == "preferred" { Election::Preferred } else { Election::Unclean };
+                let decision = self.controller.elect_all_leaders(election);
+                let line = |r: &ElectionResult| format!("{}-{} {}\n", r.topic, r.partition, outcome(&r.result));
+                self.commit(decision, |all| all.iter().map(line).collect())
             }
             ["balance"] => {
                 let decision = self.controller.balance_leaders();

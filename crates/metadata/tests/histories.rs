@@ -214,9 +214,7 @@ impl History {
                 let request = AlterReassignments { partitions: vec![partition], allow_replication_factor_change: true };
                 controller.alter_reassignments(&request).records
             }
-            Op::Elect { topic, election } => {
-                controller.elect_leaders(*election, &[(name(*topic), PartitionIndex::ZERO)]).records
-            }
+            Op::Elect { topic, election } => controller.elect_leaders(*election, &[(name(*topic), 0)]).records,
             Op::Sweep => controller.elect_leaderless().records,
             Op::Balance => controller.balance_leaders().records,
             Op::Elr(on) => {

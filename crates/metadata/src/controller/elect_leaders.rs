@@ -2,13 +2,25 @@
 
 use super::{Controller, Decision, Election, RECORDS_PER_BATCH_MAX};
 use crate::{ApiError, record::MetadataRecord};
-use highwater_types::{ErrorCode, PartitionIndex};
+use highwater_types::{ErrorCode, PartitionIndex, TopicName};
 
 /// Most leaderships that one balancing pass moves.
 pub const BALANCE_PER_PASS_MAX: usize = 1_000;
 
+/// How an election went for a partition that needed one.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ElectionResult {
+    /// Name of the topic.
+    pub topic: TopicName,
+    /// The partition.
+    pub partition: PartitionIndex,
+    /// What became of it.
+    pub result: Result<(), ApiError>,
+}
+
 impl Controller {
-    /// Decides on elections: one result for each partition, in the order of the request.
+    /// Decides on elections: one result for each partition, in the order of the request. A partition is as on
+    /// the wire.
     ///
     /// Codes: `UNKNOWN_TOPIC_OR_PARTITION`; `ELECTION_NOT_NEEDED` if the preferred replica leads, or, where
     /// an unclean election was asked for, if there is a leader; `PREFERRED_LEADER_NOT_AVAILABLE` and
@@ -16,7 +28,7 @@ impl Controller {
     pub fn elect_leaders(
         &self,
         election: Election,
-        partitions: &[(String, PartitionIndex)],
+        partitions: &[(String, i32)],
     ) -> Decision<Vec<Result<(), ApiError>>> {
         let mut records = Vec::new();
         let mut seen = std::collections::BTreeSet::new();
@@ -28,6 +40,20 @@ impl Controller {
                 Err(ApiError::new(ErrorCode::ElectionNotNeeded, "The partition is given more than once."))
             };
             results.push(result.map(|record| records.push(record)));
+        }
+        Decision::new(records, results)
+    }
+
+    /// Decides on elections for all partitions: one result for each that needs one.
+    pub fn elect_all_leaders(&self, election: Election) -> Decision<Vec<ElectionResult>> {
+        let imbalanced = self.index.imbalanced().filter(|_| election == Election::Preferred);
+        let mut records = Vec::new();
+        let mut results = Vec::new();
+        for (topic_id, partition) in self.index.leaderless().chain(imbalanced) {
+            let Some(topic) = self.image.topic_by_id(topic_id) else { continue };
+            let result = self.elect_leader(election, topic.name().as_str(), partition.to_wire());
+            let result = result.map(|record| records.push(record));
+            results.push(ElectionResult { topic: topic.name().clone(), partition, result });
         }
         Decision::new(records, results)
     }
@@ -47,12 +73,12 @@ impl Controller {
         at_most(RECORDS_PER_BATCH_MAX, self.change_all(self.index.leaderless(), |_| ()))
     }
 
-    fn elect_leader(&self, election: Election, name: &str, index: PartitionIndex) -> Result<MetadataRecord, ApiError> {
-        let found = self.image.topic(name).and_then(|topic| Some((topic.id(), topic.partition(index)?)));
-        let Some((topic_id, old)) = found else {
-            let why = "This server does not host this topic-partition.";
-            return Err(ApiError::new(ErrorCode::UnknownTopicOrPartition, why));
-        };
+    fn elect_leader(&self, election: Election, name: &str, index: i32) -> Result<MetadataRecord, ApiError> {
+        let unknown = |why: String| ApiError::new(ErrorCode::UnknownTopicOrPartition, why);
+        let topic = self.image.topic(name).ok_or_else(|| unknown(format!("No such topic as {name}")))?;
+        let found =
+            PartitionIndex::from_wire(index).and_then(|index| Some(((topic.id(), index), topic.partition(index)?)));
+        let (key, old) = found.ok_or_else(|| unknown(format!("No such partition as {name}-{index}")))?;
         let preferred = old.replicas.first().copied();
         let not_needed = match election {
             Election::Preferred => old.leader.is_some() && old.leader == preferred,
@@ -61,7 +87,7 @@ impl Controller {
         if not_needed {
             return Err(ApiError::new(ErrorCode::ElectionNotNeeded, "Leader election not needed for topic partition."));
         }
-        let record = self.change_all([(topic_id, index)], |target| target.election = election).pop();
+        let record = self.change_all([key], |target| target.election = election).pop();
         let leader = match &record {
             Some(MetadataRecord::PartitionChange(change)) => change.leader.flatten(),
             _ => None,

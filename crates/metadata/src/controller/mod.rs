@@ -38,7 +38,7 @@ pub use brokers::BrokerRegistration;
 pub use create_partitions::{CreatePartitions, CreatePartitionsResult, NewPartitions};
 pub use create_topics::{CreateTopicResult, CreateTopics, CreatedTopic, NewTopic};
 pub use delete_topics::{DeleteTopicResult, TopicSelector};
-pub use elect_leaders::BALANCE_PER_PASS_MAX;
+pub use elect_leaders::{BALANCE_PER_PASS_MAX, ElectionResult};
 pub use partition_change::Election;
 pub use placement::ReplicaAssignment;
 pub use producer_ids::{PRODUCER_IDS_PER_BLOCK, ProducerIdBlock};

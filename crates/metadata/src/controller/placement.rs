@@ -85,18 +85,15 @@ pub(super) fn check_registered(image: &MetadataImage, replicas: &[i32]) -> Resul
     }
     let mut nodes: Vec<NodeId> = Vec::new();
     for &id in replicas {
-        let Some(node) = NodeId::from_wire(id) else {
-            return refused("The manual partition assignment includes an invalid replica id.".to_owned());
-        };
-        if nodes.contains(&node) {
-            return refused(format!("The manual partition assignment includes the broker {id} more than once."));
-        }
-        if image.broker(node).is_none() {
+        let Some(broker) = NodeId::from_wire(id).and_then(|node| image.broker(node)) else {
             return refused(format!(
                 "The manual partition assignment includes broker {id}, but no such broker is registered."
             ));
+        };
+        if nodes.contains(&broker.node) {
+            return refused(format!("The manual partition assignment includes the broker {id} more than once."));
         }
-        nodes.push(node);
+        nodes.push(broker.node);
     }
     Ok(nodes)
 }

@@ -124,11 +124,11 @@ impl Controller {
     ) -> Result<Vec<MetadataRecord>, ApiError> {
         let topic = self.image.topic(&request.topic);
         let index = PartitionIndex::from_wire(request.partition);
-        let found = topic.zip(index).and_then(|(topic, index)| Some(((topic.id(), index), topic.partition(index)?)));
-        let Some((key, old)) = found else {
-            let why = "This server does not host this topic-partition.";
-            return Err(ApiError::new(ErrorCode::UnknownTopicOrPartition, why));
-        };
+        let unknown = |why: String| ApiError::new(ErrorCode::UnknownTopicOrPartition, why);
+        let topic = topic.ok_or_else(|| unknown(format!("Unable to find a topic named {}.", request.topic)))?;
+        let found = index.and_then(|index| Some(((topic.id(), index), topic.partition(index)?)));
+        let (key, old) = found
+            .ok_or_else(|| unknown(format!("Unable to find partition {}:{}.", request.topic, request.partition)))?;
         match &request.replicas {
             None => self.cancel(key, old),
             Some(replicas) => self.begin(key, old, replicas, allow_replication_factor_change),
