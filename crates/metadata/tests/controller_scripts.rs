@@ -376,8 +376,11 @@ impl World {
     fn show(&self, topic: &str) -> String {
         let image = self.controller.image();
         let Some(topic) = image.topic(topic) else { return "none\n".to_owned() };
-        let line =
-            |(index, partition): (_, &std::sync::Arc<PartitionImage>)| format!("{index}: {}\n", state(partition));
+        let line = |(index, partition): (PartitionIndex, &std::sync::Arc<PartitionImage>)| {
+            let offline: Vec<NodeId> = image.offline_replicas(partition).collect();
+            let offline = if offline.is_empty() { String::new() } else { format!(" offline {}", list(&offline)) };
+            format!("{index}: {}{offline}\n", state(partition))
+        };
         topic.partitions().map(line).collect()
     }
 

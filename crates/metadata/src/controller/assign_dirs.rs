@@ -1,6 +1,6 @@
 //! Brokers tell in which directory each of their replicas is (KIP-858).
 
-use super::{Controller, Decision, partition_change::is_online};
+use super::{Controller, Decision};
 use crate::{ApiError, record::MetadataRecord};
 use highwater_types::{BrokerEpoch, DirectoryId, ErrorCode, NodeId, PartitionIndex, TopicId};
 
@@ -62,7 +62,7 @@ impl Controller {
             let why = format!("Broker {node} has no replica of the partition.");
             return Err(ApiError::new(ErrorCode::NotLeaderOrFollower, why));
         }
-        let works = self.image.broker(node).is_some_and(|broker| is_online(directory, &broker.log_dirs));
+        let works = self.image.broker(node).is_some_and(|broker| broker.is_directory_online(directory));
         Ok(self.change_all([(topic_id, index)], |target| {
             target.directories.push((node, directory));
             if !works {

@@ -148,7 +148,7 @@ impl PartitionTarget<'_> {
         self.departing != Some(node)
             && self.unclean_shutdown != Some(node)
             && active
-            && directory.is_none_or(|directory| is_online(directory, &broker.log_dirs))
+            && directory.is_none_or(|directory| broker.is_directory_online(directory))
     }
 
     /// Whether the election gave a leader that lacks committed records.
@@ -248,19 +248,5 @@ impl PartitionTarget<'_> {
             ..blank.clone()
         };
         (change != blank).then_some(change)
-    }
-}
-
-/// Whether a replica in this directory can be served by a broker with these working directories.
-///
-/// The reserved ids mean: 0 not yet known and 2 moving, which count as working, and 1 lost. A broker that
-/// names no directory has none that could fail on its own.
-pub(super) fn is_online(directory: DirectoryId, log_dirs: &[DirectoryId]) -> bool {
-    let bytes = directory.0.as_bytes();
-    let reserved = bytes[..15].iter().all(|byte| *byte == 0);
-    match bytes[15] {
-        0 | 2 if reserved => true,
-        1 if reserved => false,
-        _ => log_dirs.is_empty() || log_dirs.contains(&directory),
     }
 }

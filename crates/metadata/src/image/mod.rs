@@ -9,7 +9,7 @@ use crate::{
     config::ResourceKind,
     record::{RegisterBroker, RegisterController},
 };
-use highwater_types::{NodeId, ProducerId, TopicId, TopicName};
+use highwater_types::{DirectoryId, NodeId, ProducerId, TopicId, TopicName};
 use std::{collections::BTreeMap, sync::Arc};
 
 pub use topic::{PartitionImage, TopicImage};
@@ -44,6 +44,21 @@ impl BrokerImage {
     #[must_use]
     pub fn is_active(&self) -> bool {
         !self.fenced && !self.in_controlled_shutdown
+    }
+
+    /// Whether a replica in this directory can be served, as far as the directory is concerned.
+    ///
+    /// The reserved ids mean: 0 not yet known and 2 moving, which count as working, and 1 lost. A broker that
+    /// names no directory has none that could fail on its own.
+    #[must_use]
+    pub fn is_directory_online(&self, directory: DirectoryId) -> bool {
+        let bytes = directory.0.as_bytes();
+        let reserved = bytes[..15].iter().all(|byte| *byte == 0);
+        match bytes[15] {
+            0 | 2 if reserved => true,
+            1 if reserved => false,
+            _ => self.log_dirs.is_empty() || self.log_dirs.contains(&directory),
+        }
     }
 }
 
@@ -120,6 +135,17 @@ impl MetadataImage {
     #[must_use]
     pub fn broker(&self, id: NodeId) -> Option<&Arc<BrokerImage>> {
         self.brokers.get(&id)
+    }
+
+    /// The replicas of a partition that nobody serves now, in the order of its replicas: their broker is fenced
+    /// or not registered, or has lost the directory.
+    pub fn offline_replicas(&self, partition: &PartitionImage) -> impl Iterator<Item = NodeId> {
+        let is_online = |at: usize, node: NodeId| {
+            let directory = partition.directories.get(at).copied().unwrap_or_default();
+            self.broker(node).is_some_and(|broker| !broker.fenced && broker.is_directory_online(directory))
+        };
+        let replicas = partition.replicas.iter().copied().enumerate();
+        replicas.filter(move |(at, node)| !is_online(*at, *node)).map(|(_, node)| node)
     }
 
     /// Every registered controller, by id.
