@@ -222,8 +222,9 @@ impl World {
                 let line = |r: &ElectionResult| format!("{}-{} {}\n", r.topic, r.partition, outcome(&r.result));
                 self.commit(decision, |all| all.iter().map(line).collect())
             }
-            ["balance"] => {
-                let decision = self.controller.balance_leaders();
+            ["balance", rest @ ..] => {
+                let percentage_max = rest.first().map_or(0, |percentage| percentage.parse().unwrap());
+                let decision = self.controller.balance_leaders(percentage_max);
                 self.commit(decision, |_| String::new())
             }
             ["sweep"] => {

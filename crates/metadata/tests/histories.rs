@@ -54,7 +54,7 @@ enum Op {
         election: Election,
     },
     Sweep,
-    Balance,
+    Balance(u8),
     /// Turns eligible leader replicas on or off.
     Elr(bool),
 }
@@ -96,7 +96,7 @@ fn op() -> impl Strategy<Value = Op> {
         (0u8..6, prop::sample::select(vec![Election::Preferred, Election::Unclean]))
             .prop_map(|(topic, election)| Op::Elect { topic, election }),
         Just(Op::Sweep),
-        Just(Op::Balance),
+        (0..=100_u8).prop_map(Op::Balance),
         any::<bool>().prop_map(Op::Elr),
     ]
 }
@@ -216,7 +216,7 @@ impl History {
             }
             Op::Elect { topic, election } => controller.elect_leaders(*election, &[(name(*topic), 0)]).records,
             Op::Sweep => controller.elect_leaderless().records,
-            Op::Balance => controller.balance_leaders().records,
+            Op::Balance(percentage) => controller.balance_leaders(*percentage).records,
             Op::Elr(on) => {
                 // What the feature's end means for those who are eligible is the administrator's to say.
                 let name = "eligible.leader.replicas.version".to_owned();

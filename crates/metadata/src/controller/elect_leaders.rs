@@ -1,8 +1,9 @@
 //! Elections that somebody asks for, and those that happen from time to time (KIP-460).
 
-use super::{Controller, Decision, Election, RECORDS_PER_BATCH_MAX};
+use super::{Controller, Decision, Election, RECORDS_PER_BATCH_MAX, partition_index::PartitionKey};
 use crate::{ApiError, record::MetadataRecord};
-use highwater_types::{ErrorCode, PartitionIndex, TopicName};
+use highwater_types::{ErrorCode, NodeId, PartitionIndex, TopicName};
+use std::collections::{BTreeMap, BTreeSet};
 
 /// Most leaderships that one balancing pass moves.
 pub const BALANCE_PER_PASS_MAX: usize = 1_000;
@@ -31,7 +32,7 @@ impl Controller {
         partitions: &[(String, i32)],
     ) -> Decision<Vec<Result<(), ApiError>>> {
         let mut records = Vec::new();
-        let mut seen = std::collections::BTreeSet::new();
+        let mut seen = BTreeSet::new();
         let mut results = Vec::with_capacity(partitions.len());
         for (name, index) in partitions {
             let result = if seen.insert((name, index)) {
@@ -60,17 +61,40 @@ impl Controller {
 
     /// Decides on giving leaderships back to preferred replicas, [`BALANCE_PER_PASS_MAX`] at most; to be
     /// asked every `leader.imbalance.check.interval.seconds`. The response says whether there may be more.
-    pub fn balance_leaders(&self) -> Decision<bool> {
-        at_most(
-            BALANCE_PER_PASS_MAX,
-            self.change_all(self.index.imbalanced(), |target| target.election = Election::Preferred),
-        )
+    ///
+    /// A broker gets its leaderships back when others hold more than `imbalance_percentage_max` percent of those
+    /// that it is preferred for. Kafka until version 3 calls this `leader.imbalance.per.broker.percentage`; Kafka 4
+    /// tolerates none, as with 0.
+    pub fn balance_leaders(&self, imbalance_percentage_max: u8) -> Decision<bool> {
+        let imbalanced: Vec<PartitionKey> = if imbalance_percentage_max == 0 {
+            self.index.imbalanced().collect()
+        } else {
+            self.imbalanced_beyond(imbalance_percentage_max)
+        };
+        at_most(BALANCE_PER_PASS_MAX, self.change_all(imbalanced, |target| target.election = Election::Preferred))
     }
 
     /// Decides on leaders for partitions without one, unclean where the topic's configuration allows it; to
     /// be asked every `unclean.leader.election.interval.ms`. The response says whether there may be more.
     pub fn elect_leaderless(&self) -> Decision<bool> {
         at_most(RECORDS_PER_BATCH_MAX, self.change_all(self.index.leaderless(), |_| ()))
+    }
+
+    /// The partitions that are not led by their preferred replica, where this is so for more than that many percent
+    /// of the ones that the same replica is preferred for.
+    fn imbalanced_beyond(&self, percentage_max: u8) -> Vec<PartitionKey> {
+        let preferred = |key: PartitionKey| self.partition(key)?.replicas.first().copied();
+        let mut by_preferred: BTreeMap<NodeId, Vec<PartitionKey>> = BTreeMap::new();
+        for key in self.index.imbalanced() {
+            if let Some(node) = preferred(key) {
+                by_preferred.entry(node).or_default().push(key);
+            }
+        }
+        by_preferred.retain(|node, imbalanced| {
+            let all = self.index.of_broker(*node).filter(|key| preferred(*key) == Some(*node)).count();
+            all * usize::from(percentage_max) < imbalanced.len() * 100
+        });
+        by_preferred.into_values().flatten().collect()
     }
 
     fn elect_leader(&self, election: Election, name: &str, index: i32) -> Result<MetadataRecord, ApiError> {
