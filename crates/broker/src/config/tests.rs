@@ -49,6 +49,15 @@ fn the_stock_file_is_accepted() {
 }
 
 #[test]
+fn the_tolerated_imbalance_of_kafka_3_is_read() {
+    let name = "leader.imbalance.per.broker.percentage";
+    let set = config(&format!("{name}=10")).unwrap();
+    assert_eq!((set.static_config.number(name), set.notices.iter().any(Notice::is_warning)), (Some(10), false));
+    assert_eq!(config("").unwrap().static_config.number(name), Some(0), "none, as in Kafka 4");
+    assert_eq!(problems(&format!("{name}=101")).len(), 1);
+}
+
+#[test]
 fn nothing_set_gives_the_documented_defaults() {
     let config = config("").unwrap();
     assert_eq!(config.node_id, NodeId::new(1));

@@ -26,6 +26,8 @@ pub(super) struct Active {
 pub(super) struct ControllerTimers {
     /// `leader.imbalance.check.interval.seconds`; `None` without `auto.leader.rebalance.enable`.
     pub(super) balance_ms: Option<u64>,
+    /// `leader.imbalance.per.broker.percentage`.
+    pub(super) imbalance_percentage_max: u8,
     /// `unclean.leader.election.interval.ms`.
     pub(super) elect_ms: u64,
 }
@@ -181,6 +183,7 @@ impl QuorumThread {
         let stale = active.heartbeats.stale(&active.controller.image(), now);
         let is_balance_due = active.balance_at <= now;
         let is_election_due = active.elect_at <= now;
+        let imbalance_percentage_max = active.timers.imbalance_percentage_max;
         if is_balance_due {
             active.balance_at = now.plus_ms(active.timers.balance_ms.unwrap_or(u64::MAX));
         }
@@ -193,7 +196,7 @@ impl QuorumThread {
             self.decide(move |deciding| deciding.controller.fence_broker(node, epoch), |_, _| {})?;
         }
         if is_balance_due {
-            self.decide(|deciding| Ok(deciding.controller.balance_leaders()), |_, _| {})?;
+            self.decide(move |deciding| Ok(deciding.controller.balance_leaders(imbalance_percentage_max)), |_, _| {})?;
         }
         if is_election_due {
             self.decide(|deciding| Ok(deciding.controller.elect_leaderless()), |_, _| {})?;

@@ -136,7 +136,9 @@ impl QuorumSetup {
     fn timers(&self) -> ControllerTimers {
         let balances = self.static_config.flag("auto.leader.rebalance.enable").unwrap_or(true);
         let balance_s = self.ms("leader.imbalance.check.interval.seconds", 300);
+        let imbalance = self.static_config.number("leader.imbalance.per.broker.percentage");
         ControllerTimers {
+            imbalance_percentage_max: imbalance.and_then(|percentage| u8::try_from(percentage).ok()).unwrap_or(0),
             balance_ms: balances.then_some(balance_s.saturating_mul(1000)),
             elect_ms: self.ms("unclean.leader.election.interval.ms", 300_000),
         }

@@ -1,4 +1,4 @@
-//! Every broker config of Apache Kafka 4.4, by name, and our own `record.validation`.
+//! Every broker config of Apache Kafka 4.4, by name, one of Kafka 3, and our own `record.validation`.
 //!
 //! Names, types, defaults, bounds and importance are facts read from Kafka's own definitions. Which can be
 //! altered while the broker runs, and whether for all brokers at once, is the last column.
@@ -163,6 +163,8 @@ pub(super) const BROKER: &[Definition] = &[
     define("kafka.metrics.polling.interval.secs", Int, Some("10"), Low, AtLeast(1), ReadOnly),
     define("kafka.metrics.reporters", List, Some(""), Low, Any, ReadOnly),
     define("leader.imbalance.check.interval.seconds", Long, Some("300"), High, AtLeast(1), ReadOnly),
+    // Until Kafka 3, with a default of 10; the behaviour of Kafka 4 is 0.
+    define("leader.imbalance.per.broker.percentage", Int, Some("0"), High, Range(0, 100), ReadOnly),
     define("leader.replication.throttled.rate", Long, Some("9223372036854775807"), Medium, AtLeast(0), PerBroker),
     define(
         "listener.security.protocol.map",

@@ -150,7 +150,7 @@ mod tests {
             }
         }
         let counts = KINDS.map(|kind| definitions(kind).len());
-        assert_eq!(counts, [36 + 1, 357 + 4, 3, 27], "Kafka's and our own");
+        assert_eq!(counts, [36 + 1, 357 + 5, 3, 27], "Kafka's and our own");
     }
 
     /// Defaults that operators know by heart, as the table of the configuration reference has them.
@@ -161,6 +161,7 @@ mod tests {
             ("default.replication.factor", Some("1")),
             ("auto.create.topics.enable", Some("true")),
             ("delete.topic.enable", Some("true")),
+            ("leader.imbalance.per.broker.percentage", Some("0")),
             ("log.retention.hours", Some("168")),
             ("log.retention.ms", None),
             ("log.segment.bytes", Some("1073741824")),
