@@ -4,6 +4,7 @@
 
 mod admin;
 mod api_versions;
+mod cluster;
 mod common;
 mod compaction;
 mod configs;
