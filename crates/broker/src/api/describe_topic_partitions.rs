@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use highwater_metadata::{PartitionImage, TopicImage};
+use highwater_metadata::{MetadataImage, PartitionImage, TopicImage};
 use highwater_types::{ErrorCode, NodeId, PartitionIndex, TopicName};
 use highwater_wire::Array;
 use highwater_wire::messages::describe_topic_partitions_request::DescribeTopicPartitionsRequest;
@@ -18,7 +18,8 @@ pub(super) fn handle(cx: &mut Cx<'_>, request: &Request<'_>, out: &mut Out) -> R
     let body: DescribeTopicPartitionsRequest<'_> = request.decode()?;
     at_most(NAMES_MAX, body.topics.len())?;
     let limit = usize::try_from(body.response_partition_limit).unwrap_or(0);
-    let mut page = Page { room: limit.clamp(1, cx.node.settings.describe_partitions_max), topics: Vec::new() };
+    let room = limit.clamp(1, cx.node.settings.describe_partitions_max);
+    let mut page = Page { image: &cx.view.image, room, topics: Vec::new() };
     let (first_topic, first_partition) = match &body.cursor {
         Some(cursor) => (&*cursor.topic_name, u32::try_from(cursor.partition_index).unwrap_or(0)),
         None => ("", 0),
@@ -46,12 +47,13 @@ pub(super) fn handle(cx: &mut Cx<'_>, request: &Request<'_>, out: &mut Out) -> R
 }
 
 /// An answer with room for so many more partitions.
-struct Page {
+struct Page<'a> {
+    image: &'a MetadataImage,
     room: usize,
     topics: Vec<DescribeTopicPartitionsResponseTopic<'static>>,
 }
 
-impl Page {
+impl Page<'_> {
     /// Adds the partitions of `topic` from `first` on; tells where to go on if they do not all fit.
     fn add(&mut self, topic: &TopicImage, first: u32) -> Option<Cursor<'static>> {
         let next = |index: PartitionIndex| Cursor {
@@ -63,7 +65,8 @@ impl Page {
             return Some(next(PartitionIndex::new(0)));
         }
         let mut left = topic.partitions().filter(|(index, _)| first <= index.value());
-        let partitions: Vec<_> = left.by_ref().take(self.room).map(|(index, state)| partition(index, state)).collect();
+        let partitions: Vec<_> =
+            left.by_ref().take(self.room).map(|(index, state)| partition(self.image, index, state)).collect();
         self.room -= partitions.len();
         self.topics.push(DescribeTopicPartitionsResponseTopic {
             name: Some(topic.name().as_str().to_owned().into()),
@@ -88,13 +91,15 @@ impl Page {
     }
 }
 
-fn partition(index: PartitionIndex, state: &PartitionImage) -> DescribeTopicPartitionsResponsePartition<'static> {
+fn partition(
+    image: &MetadataImage,
+    index: PartitionIndex,
+    state: &PartitionImage,
+) -> DescribeTopicPartitionsResponsePartition<'static> {
     let ids = |nodes: &[NodeId]| -> Array<'static, i32> { nodes.iter().map(|node| node.to_wire()).collect() };
     DescribeTopicPartitionsResponsePartition {
-        error_code: match state.leader {
-            Some(_) => ErrorCode::None as i16,
-            None => ErrorCode::LeaderNotAvailable as i16,
-        },
+        // Unlike Metadata, Kafka knows no error for a partition without leader here.
+        error_code: ErrorCode::None as i16,
         partition_index: index.to_wire(),
         leader_id: state.leader.map_or(-1, NodeId::to_wire),
         leader_epoch: state.leader_epoch.to_wire(),
@@ -103,6 +108,7 @@ fn partition(index: PartitionIndex, state: &PartitionImage) -> DescribeTopicPart
         // Never null, though the schema allows it: Java's client fails on null.
         eligible_leader_replicas: Some(ids(&state.elr)),
         last_known_elr: Some(ids(&state.last_known_elr)),
+        offline_replicas: image.offline_replicas(state).map(NodeId::to_wire).collect(),
         ..DescribeTopicPartitionsResponsePartition::default()
     }
 }

@@ -2,7 +2,7 @@
 
 use std::collections::HashSet;
 
-use highwater_metadata::{CreateTopics, NewTopic, TopicImage};
+use highwater_metadata::{CreateTopics, MetadataImage, NewTopic, TopicImage};
 use highwater_types::{ErrorCode, NodeId, TopicId, TopicName, Uuid};
 use highwater_wire::Array;
 use highwater_wire::messages::metadata_request::{MetadataRequest, MetadataRequestTopic};
@@ -20,9 +20,9 @@ pub(super) fn handle(cx: &mut Cx<'_>, request: &Request<'_>, out: &mut Out) -> R
     let image = &cx.view.image;
     let topics = match &body.topics {
         // Version 0 has no null: there, nothing asked for means everything.
-        None => image.topics().map(|topic| known_topic(topic, version)).collect(),
+        None => image.topics().map(|topic| known_topic(image, topic, version)).collect(),
         Some(asked) if version == 0 && asked.is_empty() => {
-            image.topics().map(|topic| known_topic(topic, version)).collect()
+            image.topics().map(|topic| known_topic(image, topic, version)).collect()
         }
         Some(asked) => asked_topics(cx, asked, body.allow_auto_topic_creation, version),
     };
@@ -79,13 +79,13 @@ fn asked_topics<'a>(
             }
             if topic.topic_id != Uuid::ZERO {
                 return match image.topic_by_id(TopicId(topic.topic_id)) {
-                    Some(known) => known_topic(known, version),
+                    Some(known) => known_topic(image, known, version),
                     None => failed(ErrorCode::UnknownTopicId, MetadataRequestTopic { name: None, ..topic }),
                 };
             }
             let name = topic.name.as_deref().unwrap_or_default();
             if let Some(known) = image.topic(name) {
-                return known_topic(known, version);
+                return known_topic(image, known, version);
             }
             match TopicName::new(name) {
                 Err(_) => failed(ErrorCode::InvalidTopicException, topic),
@@ -102,7 +102,7 @@ fn asked_topics<'a>(
     answers
 }
 
-fn known_topic<'a>(topic: &TopicImage, version: i16) -> MetadataResponseTopic<'a> {
+fn known_topic<'a>(image: &MetadataImage, topic: &TopicImage, version: i16) -> MetadataResponseTopic<'a> {
     let partitions = topic
         .partitions()
         .map(|(index, state)| MetadataResponsePartition {
@@ -115,10 +115,10 @@ fn known_topic<'a>(topic: &TopicImage, version: i16) -> MetadataResponseTopic<'a
             leader_epoch: state.leader_epoch.to_wire(),
             replica_nodes: state.replicas.iter().map(|node| node.to_wire()).collect(),
             isr_nodes: state.isr.iter().map(|node| node.to_wire()).collect(),
-            // A replica that is not in sync while nobody leads is not there.
-            offline_replicas: match (version >= 5, state.leader) {
-                (true, None) => state.replicas.iter().map(|node| node.to_wire()).collect(),
-                _ => Array::new(),
+            offline_replicas: if 5 <= version {
+                image.offline_replicas(state).map(NodeId::to_wire).collect()
+            } else {
+                Array::new()
             },
             ..MetadataResponsePartition::default()
         })
