@@ -47,6 +47,7 @@ mod request;
 mod service;
 mod supported;
 mod sync_group;
+mod unregister_broker;
 mod update_features;
 
 pub(crate) use error_map::ToCode;

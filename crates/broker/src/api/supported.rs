@@ -9,7 +9,7 @@ use super::{
     describe_log_dirs, describe_producers, describe_quorum, describe_topic_partitions, fetch, find_coordinator,
     forward, heartbeat, incremental_alter_configs, init_producer_id, join_group, leave_group, list_config_resources,
     list_groups, list_offsets, metadata, offset_commit, offset_delete, offset_fetch, offset_for_leader_epoch,
-    quorum_rpc, sync_group, update_features,
+    quorum_rpc, sync_group, unregister_broker, update_features,
 };
 use crate::net::Out;
 
@@ -101,6 +101,7 @@ pub(super) const SUPPORTED: &[SupportedApi] = &[
     api(ApiKey::DescribeProducers, 0, 0, describe_producers::handle),
     quorum_api(ApiKey::BrokerRegistration, 0, 4, broker_rpc::registration),
     quorum_api(ApiKey::BrokerHeartbeat, 0, 1, broker_rpc::heartbeat),
+    controller_api(ApiKey::UnregisterBroker, 0, 0, unregister_broker::handle),
     quorum_api(ApiKey::AllocateProducerIds, 0, 0, broker_rpc::allocate_producer_ids),
     api(ApiKey::ConsumerGroupHeartbeat, 0, 1, consumer_group_heartbeat::handle),
     api(ApiKey::ConsumerGroupDescribe, 0, 1, consumer_group_describe::handle),

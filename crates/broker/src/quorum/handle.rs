@@ -57,10 +57,30 @@ impl QuorumHandle {
         token: WakeToken,
         decide: impl FnOnce(&Controller) -> Result<Decision<R>, ApiError> + Send + 'static,
     ) -> Result<Job<Result<R, ControllerError>>, WorkersBusy> {
+        self.try_decide_and_tell(token, decide, |_, _| ())
+    }
+
+    /// As [`try_decide`](Self::try_decide), for requests that the controller's soft state must hear of: `committed` is
+    /// told as soon as the decision is committed, before this node's broker applies it.
+    ///
+    /// # Errors
+    ///
+    /// [`WorkersBusy`] if too many requests wait already.
+    pub(crate) fn try_decide_and_tell<R: Send + 'static>(
+        &self,
+        token: WakeToken,
+        decide: impl FnOnce(&Controller) -> Result<Decision<R>, ApiError> + Send + 'static,
+        committed: impl FnOnce(&mut Done<'_>, &R) + Send + 'static,
+    ) -> Result<Job<Result<R, ControllerError>>, WorkersBusy> {
         let (promise, job) = Promise::new(&self.wakers, token);
         self.submit(
             move |deciding: &mut Deciding<'_>| decide(deciding.controller),
-            move |done: &mut Done<'_>, result| done.when_applied(move || promise.keep(result)),
+            move |done: &mut Done<'_>, result| {
+                if let Ok(response) = &result {
+                    committed(done, response);
+                }
+                done.when_applied(move || promise.keep(result));
+            },
         )?;
         Ok(job)
     }

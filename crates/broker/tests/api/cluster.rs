@@ -3,7 +3,57 @@
 use highwater_types::ErrorCode;
 use highwater_wire::messages::*;
 
-use crate::common::{Client, TestBroker, code};
+use crate::common::{Client, TestBroker, code, metadata_request};
+
+/// A broker that does not come back by itself after it was unregistered.
+fn silent_broker() -> TestBroker {
+    let silent = [("broker.heartbeat.interval.ms", "600000"), ("broker.session.timeout.ms", "3600000")];
+    TestBroker::start_with(&silent)
+}
+
+fn unregister(client: &mut Client, broker_id: i32) -> (ErrorCode, String) {
+    let answer = client.call(0, &UnregisterBrokerRequest { broker_id, ..Default::default() });
+    let response: UnregisterBrokerResponse<'_> = answer.body();
+    (code(response.error_code), response.error_message.unwrap_or_default().into_owned())
+}
+
+#[test]
+fn partitions_of_an_unregistered_broker_have_no_leader() {
+    let broker = silent_broker();
+    let mut client = broker.client();
+    client.create_topic("t", 1, &[]);
+    for id in [9, -1] {
+        let message = format!("Broker ID {id} is not currently registered");
+        assert_eq!(unregister(&mut client, id), (ErrorCode::BrokerIdNotRegistered, message));
+    }
+    assert_eq!(unregister(&mut client, 1), (ErrorCode::None, String::new()));
+    assert_eq!(unregister(&mut client, 1).0, ErrorCode::BrokerIdNotRegistered);
+    for version in [1, 4, 5, 13] {
+        let answer = client.call(version, &metadata_request(&["t"]));
+        let response: MetadataResponse<'_> = answer.body();
+        assert!(response.brokers.is_empty());
+        let topic = response.topics.iter().next().unwrap();
+        let partition = topic.partitions.iter().next().unwrap();
+        assert_eq!(topic.error_code, 0);
+        assert_eq!((code(partition.error_code), partition.leader_id), (ErrorCode::LeaderNotAvailable, -1));
+        assert_eq!(partition.replica_nodes.iter().collect::<Vec<_>>(), [1]);
+        let offline: &[i32] = if 5 <= version { &[1] } else { &[] };
+        assert_eq!(partition.offline_replicas.iter().collect::<Vec<_>>(), offline, "version {version}");
+    }
+    let answer = client.call(
+        0,
+        &DescribeTopicPartitionsRequest {
+            topics: vec![describe_topic_partitions_request::TopicRequest { name: "t".into(), ..Default::default() }]
+                .into(),
+            response_partition_limit: 2000,
+            ..Default::default()
+        },
+    );
+    let response: DescribeTopicPartitionsResponse<'_> = answer.body();
+    let partition = response.topics.iter().next().unwrap().partitions.iter().next().unwrap();
+    assert_eq!((partition.error_code, partition.leader_id), (0, -1), "as Kafka, which has no error here");
+    assert_eq!(partition.offline_replicas.iter().collect::<Vec<_>>(), [1]);
+}
 
 /// Code, message, endpoint type, controller, and every broker with its port.
 type Described = (ErrorCode, Option<String>, i8, i32, Vec<(i32, i32)>);
