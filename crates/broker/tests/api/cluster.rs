@@ -1,6 +1,7 @@
 //! Administration of the cluster: who is in it, where replicas are, and who leads.
 
 use highwater_types::ErrorCode;
+use highwater_wire::messages::elect_leaders_request::TopicPartitions;
 use highwater_wire::messages::*;
 
 use crate::common::{Client, TestBroker, code, metadata_request};
@@ -15,6 +16,76 @@ fn unregister(client: &mut Client, broker_id: i32) -> (ErrorCode, String) {
     let answer = client.call(0, &UnregisterBrokerRequest { broker_id, ..Default::default() });
     let response: UnregisterBrokerResponse<'_> = answer.body();
     (code(response.error_code), response.error_message.unwrap_or_default().into_owned())
+}
+
+type Told = (String, i32, ErrorCode, Option<String>);
+
+fn told(topic: &str, partition: i32, error: ErrorCode, message: &str) -> Told {
+    (topic.to_owned(), partition, error, Some(message.to_owned()))
+}
+
+fn elect(client: &mut Client, version: i16, kind: i8, topics: Option<&[(&str, &[i32])]>) -> (ErrorCode, Vec<Told>) {
+    let topic = |(name, indexes): &(&str, &[i32])| TopicPartitions {
+        topic: (*name).to_owned().into(),
+        partitions: indexes.to_vec().into(),
+        ..Default::default()
+    };
+    let topic_partitions = topics.map(|topics| topics.iter().map(topic).collect());
+    let request =
+        ElectLeadersRequest { election_type: kind, topic_partitions, timeout_ms: 10_000, ..Default::default() };
+    let answer = client.call(version, &request);
+    let response: ElectLeadersResponse<'_> = answer.body();
+    let mut all = Vec::new();
+    for topic in &response.replica_election_results {
+        all.extend(topic.partition_result.iter().map(|partition| {
+            let message = partition.error_message.map(|message| message.into_owned());
+            (topic.topic.clone().into_owned(), partition.partition_id, code(partition.error_code), message)
+        }));
+    }
+    (code(response.error_code), all)
+}
+
+const PREFERRED: i8 = 0;
+const UNCLEAN: i8 = 1;
+
+#[test]
+fn elections_are_for_partitions_that_need_them() {
+    let broker = silent_broker();
+    let mut client = broker.client();
+    client.create_topic("t", 2, &[]);
+    let not_needed =
+        |index| told("t", index, ErrorCode::ElectionNotNeeded, "Leader election not needed for topic partition.");
+    for (version, kind) in [(0, PREFERRED), (1, PREFERRED), (2, PREFERRED), (1, UNCLEAN), (2, UNCLEAN)] {
+        let elected = elect(&mut client, version, kind, Some(&[("t", &[0, 1])]));
+        assert_eq!(elected, (ErrorCode::None, vec![not_needed(0), not_needed(1)]));
+    }
+    let unknown = elect(&mut client, 2, PREFERRED, Some(&[("nope", &[0]), ("t", &[-1, 9, 0, 0])]));
+    let expected = [
+        told("nope", 0, ErrorCode::UnknownTopicOrPartition, "No such topic as nope"),
+        told("t", -1, ErrorCode::UnknownTopicOrPartition, "No such partition as t--1"),
+        told("t", 9, ErrorCode::UnknownTopicOrPartition, "No such partition as t-9"),
+        not_needed(0),
+    ];
+    assert_eq!((unknown.0, &unknown.1[..4]), (ErrorCode::None, &expected[..]));
+    assert_eq!((unknown.1.len(), unknown.1[4].2), (5, ErrorCode::ElectionNotNeeded));
+    let unknown = elect(&mut client, 2, 9, Some(&[("t", &[0])]));
+    let expected = told("t", 0, ErrorCode::InvalidRequest, "Unknown election type 9");
+    assert_eq!(unknown, (ErrorCode::InvalidRequest, vec![expected]));
+    assert_eq!(elect(&mut client, 1, 9, None), (ErrorCode::InvalidRequest, vec![]));
+    assert_eq!(elect(&mut client, 2, PREFERRED, None), (ErrorCode::None, vec![]), "none needs one");
+
+    assert_eq!(unregister(&mut client, 1).0, ErrorCode::None);
+    let unavailable =
+        |index| told("t", index, ErrorCode::PreferredLeaderNotAvailable, "The preferred leader was not available.");
+    let ineligible = |index| {
+        let message = "Eligible topic partition leaders are not available.";
+        told("t", index, ErrorCode::EligibleLeadersNotAvailable, message)
+    };
+    let one: Option<&[(&str, &[i32])]> = Some(&[("t", &[0])]);
+    assert_eq!(elect(&mut client, 2, PREFERRED, one), (ErrorCode::None, vec![unavailable(0)]));
+    assert_eq!(elect(&mut client, 2, UNCLEAN, one), (ErrorCode::None, vec![ineligible(0)]));
+    assert_eq!(elect(&mut client, 2, PREFERRED, None), (ErrorCode::None, vec![unavailable(0), unavailable(1)]));
+    assert_eq!(elect(&mut client, 2, UNCLEAN, None), (ErrorCode::None, vec![ineligible(0), ineligible(1)]));
 }
 
 #[test]
