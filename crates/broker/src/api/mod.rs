@@ -5,6 +5,7 @@
 //! the controller's thread has carried them out; fetches and `acks=all` produces park on their partitions.
 
 mod alter_configs;
+mod alter_partition_reassignments;
 mod api_versions;
 mod broker_rpc;
 mod consumer_group_describe;
@@ -35,6 +36,7 @@ mod leave_group;
 mod list_config_resources;
 mod list_groups;
 mod list_offsets;
+mod list_partition_reassignments;
 mod lookup;
 mod metadata;
 mod offset_commit;

@@ -4,12 +4,13 @@ use highwater_wire::ApiKey;
 
 use super::request::{Cx, Outcome, Refused, Request};
 use super::{
-    alter_configs, api_versions, broker_rpc, consumer_group_describe, consumer_group_heartbeat, create_partitions,
-    create_topics, delete_groups, delete_records, delete_topics, describe_cluster, describe_configs, describe_groups,
-    describe_log_dirs, describe_producers, describe_quorum, describe_topic_partitions, elect_leaders, fetch,
-    find_coordinator, forward, heartbeat, incremental_alter_configs, init_producer_id, join_group, leave_group,
-    list_config_resources, list_groups, list_offsets, metadata, offset_commit, offset_delete, offset_fetch,
-    offset_for_leader_epoch, quorum_rpc, sync_group, unregister_broker, update_features,
+    alter_configs, alter_partition_reassignments, api_versions, broker_rpc, consumer_group_describe,
+    consumer_group_heartbeat, create_partitions, create_topics, delete_groups, delete_records, delete_topics,
+    describe_cluster, describe_configs, describe_groups, describe_log_dirs, describe_producers, describe_quorum,
+    describe_topic_partitions, elect_leaders, fetch, find_coordinator, forward, heartbeat, incremental_alter_configs,
+    init_producer_id, join_group, leave_group, list_config_resources, list_groups, list_offsets,
+    list_partition_reassignments, metadata, offset_commit, offset_delete, offset_fetch, offset_for_leader_epoch,
+    quorum_rpc, sync_group, unregister_broker, update_features,
 };
 use crate::net::Out;
 
@@ -89,6 +90,8 @@ pub(super) const SUPPORTED: &[SupportedApi] = &[
     api(ApiKey::DeleteGroups, 0, 2, delete_groups::handle),
     controller_api(ApiKey::ElectLeaders, 0, 2, elect_leaders::handle),
     controller_api(ApiKey::IncrementalAlterConfigs, 0, 1, incremental_alter_configs::handle),
+    controller_api(ApiKey::AlterPartitionReassignments, 0, 1, alter_partition_reassignments::handle),
+    controller_api(ApiKey::ListPartitionReassignments, 0, 0, list_partition_reassignments::handle),
     api(ApiKey::OffsetDelete, 0, 0, offset_delete::handle),
     quorum_api(ApiKey::Vote, 0, 2, quorum_rpc::vote),
     quorum_api(ApiKey::BeginQuorumEpoch, 0, 1, quorum_rpc::begin_quorum_epoch),

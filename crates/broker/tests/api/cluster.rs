@@ -1,7 +1,9 @@
 //! Administration of the cluster: who is in it, where replicas are, and who leads.
 
 use highwater_types::ErrorCode;
+use highwater_wire::messages::alter_partition_reassignments_request::{ReassignablePartition, ReassignableTopic};
 use highwater_wire::messages::elect_leaders_request::TopicPartitions;
+use highwater_wire::messages::list_partition_reassignments_request::ListPartitionReassignmentsTopics;
 use highwater_wire::messages::*;
 
 use crate::common::{Client, TestBroker, code, metadata_request};
@@ -24,6 +26,95 @@ fn told(topic: &str, partition: i32, error: ErrorCode, message: &str) -> Told {
     (topic.to_owned(), partition, error, Some(message.to_owned()))
 }
 
+/// Where partitions are to be: `None` cancels.
+type Move<'a> = (&'a str, i32, Option<&'a [i32]>);
+
+fn reassign(client: &mut Client, version: i16, may_change_factor: bool, moves: &[Move<'_>]) -> Vec<Told> {
+    let topic = |(name, index, replicas): &Move<'_>| {
+        let partition = ReassignablePartition {
+            partition_index: *index,
+            replicas: replicas.map(|replicas| replicas.to_vec().into()),
+            ..Default::default()
+        };
+        let partitions = vec![partition].into();
+        ReassignableTopic { name: (*name).to_owned().into(), partitions, ..Default::default() }
+    };
+    let request = AlterPartitionReassignmentsRequest {
+        timeout_ms: 10_000,
+        allow_replication_factor_change: may_change_factor,
+        topics: moves.iter().map(topic).collect(),
+        ..Default::default()
+    };
+    let answer = client.call(version, &request);
+    let response: AlterPartitionReassignmentsResponse<'_> = answer.body();
+    assert_eq!((response.error_code, response.error_message), (0, None));
+    assert_eq!(response.allow_replication_factor_change, may_change_factor);
+    let mut all = Vec::new();
+    for topic in &response.responses {
+        all.extend(topic.partitions.iter().map(|partition| {
+            let message = partition.error_message.map(std::borrow::Cow::into_owned);
+            (topic.name.clone().into_owned(), partition.partition_index, code(partition.error_code), message)
+        }));
+    }
+    all
+}
+
+#[test]
+fn reassignments_are_checked_one_by_one() {
+    let broker = TestBroker::start();
+    let mut client = broker.client();
+    client.create_topic("t", 2, &[]);
+    let done = |index| ("t".to_owned(), index, ErrorCode::None, None);
+    assert_eq!(reassign(&mut client, 0, true, &[("t", 0, Some(&[1]))]), [done(0)], "it is there already");
+    assert_eq!(reassign(&mut client, 1, false, &[("t", 0, Some(&[1]))]), [done(0)]);
+    assert_eq!(reassign(&mut client, 1, true, &[]), []);
+    // Codes and messages of Kafka 4.3.
+    let invalid = |message| told("t", 0, ErrorCode::InvalidReplicaAssignment, message);
+    let cases: [(&[i32], &str); 4] = [
+        (&[9], "The manual partition assignment includes broker 9, but no such broker is registered."),
+        (&[1, 1], "The manual partition assignment includes the broker 1 more than once."),
+        (&[-1], "The manual partition assignment includes broker -1, but no such broker is registered."),
+        (&[], "The manual partition assignment includes an empty replica list."),
+    ];
+    for (replicas, message) in cases {
+        assert_eq!(reassign(&mut client, 1, true, &[("t", 0, Some(replicas))]), [invalid(message)]);
+    }
+    let moves = [
+        ("nope", 0, Some(&[1][..])),
+        ("t", -1, Some(&[1])),
+        ("t", 7, Some(&[1])),
+        ("t", 0, None),
+        ("t", 1, Some(&[1])),
+    ];
+    let expected = [
+        told("nope", 0, ErrorCode::UnknownTopicOrPartition, "Unable to find a topic named nope."),
+        told("t", -1, ErrorCode::UnknownTopicOrPartition, "Unable to find partition t:-1."),
+        told("t", 7, ErrorCode::UnknownTopicOrPartition, "Unable to find partition t:7."),
+        // Kafka leaves it to the client to say so.
+        told("t", 0, ErrorCode::NoReassignmentInProgress, "No partition reassignment is in progress."),
+        done(1),
+    ];
+    assert_eq!(reassign(&mut client, 1, true, &moves), expected);
+}
+
+#[test]
+fn nothing_is_moving_on_a_single_broker() {
+    let broker = TestBroker::start();
+    let mut client = broker.client();
+    client.create_topic("t", 1, &[]);
+    let asked = |name: &str, indexes: &[i32]| ListPartitionReassignmentsTopics {
+        name: name.to_owned().into(),
+        partition_indexes: indexes.to_vec().into(),
+        ..Default::default()
+    };
+    for topics in [None, Some(vec![]), Some(vec![asked("nope", &[0]), asked("t", &[0, -1, 9])])] {
+        let topics = topics.map(Into::into);
+        let answer = client.call(0, &ListPartitionReassignmentsRequest { topics, ..Default::default() });
+        let response: ListPartitionReassignmentsResponse<'_> = answer.body();
+        assert_eq!((response.error_code, response.error_message, response.topics.len()), (0, None, 0));
+    }
+}
+
 fn elect(client: &mut Client, version: i16, kind: i8, topics: Option<&[(&str, &[i32])]>) -> (ErrorCode, Vec<Told>) {
     let topic = |(name, indexes): &(&str, &[i32])| TopicPartitions {
         topic: (*name).to_owned().into(),
@@ -38,7 +129,7 @@ fn elect(client: &mut Client, version: i16, kind: i8, topics: Option<&[(&str, &[
     let mut all = Vec::new();
     for topic in &response.replica_election_results {
         all.extend(topic.partition_result.iter().map(|partition| {
-            let message = partition.error_message.map(|message| message.into_owned());
+            let message = partition.error_message.map(std::borrow::Cow::into_owned);
             (topic.topic.clone().into_owned(), partition.partition_id, code(partition.error_code), message)
         }));
     }
@@ -134,7 +225,7 @@ fn describe(client: &mut Client, version: i16, endpoint_type: i8) -> Described {
     let response: DescribeClusterResponse<'_> = answer.body();
     assert_eq!(response.cluster_id.is_empty(), response.error_code != 0);
     let brokers = response.brokers.iter().map(|broker| (broker.broker_id, broker.port)).collect();
-    let message = response.error_message.map(|message| message.into_owned());
+    let message = response.error_message.map(std::borrow::Cow::into_owned);
     (code(response.error_code), message, response.endpoint_type, response.controller_id, brokers)
 }
 
