@@ -4,13 +4,13 @@ use highwater_wire::ApiKey;
 
 use super::request::{Cx, Outcome, Refused, Request};
 use super::{
-    alter_configs, alter_partition_reassignments, api_versions, broker_rpc, consumer_group_describe,
-    consumer_group_heartbeat, create_partitions, create_topics, delete_groups, delete_records, delete_topics,
-    describe_cluster, describe_configs, describe_groups, describe_log_dirs, describe_producers, describe_quorum,
-    describe_topic_partitions, elect_leaders, fetch, find_coordinator, forward, heartbeat, incremental_alter_configs,
-    init_producer_id, join_group, leave_group, list_config_resources, list_groups, list_offsets,
-    list_partition_reassignments, metadata, offset_commit, offset_delete, offset_fetch, offset_for_leader_epoch,
-    quorum_rpc, sync_group, unregister_broker, update_features,
+    alter_configs, alter_partition_reassignments, alter_replica_log_dirs, api_versions, broker_rpc,
+    consumer_group_describe, consumer_group_heartbeat, create_partitions, create_topics, delete_groups, delete_records,
+    delete_topics, describe_cluster, describe_configs, describe_groups, describe_log_dirs, describe_producers,
+    describe_quorum, describe_topic_partitions, elect_leaders, fetch, find_coordinator, forward, heartbeat,
+    incremental_alter_configs, init_producer_id, join_group, leave_group, list_config_resources, list_groups,
+    list_offsets, list_partition_reassignments, metadata, offset_commit, offset_delete, offset_fetch,
+    offset_for_leader_epoch, quorum_rpc, sync_group, unregister_broker, update_features,
 };
 use crate::net::Out;
 
@@ -85,6 +85,7 @@ pub(super) const SUPPORTED: &[SupportedApi] = &[
     api(ApiKey::OffsetForLeaderEpoch, 2, 4, offset_for_leader_epoch::handle),
     api(ApiKey::DescribeConfigs, 1, 4, describe_configs::handle),
     controller_api(ApiKey::AlterConfigs, 0, 2, alter_configs::handle),
+    api(ApiKey::AlterReplicaLogDirs, 1, 2, alter_replica_log_dirs::handle),
     api(ApiKey::DescribeLogDirs, 1, 5, describe_log_dirs::handle),
     controller_api(ApiKey::CreatePartitions, 0, 3, create_partitions::handle),
     api(ApiKey::DeleteGroups, 0, 2, delete_groups::handle),

@@ -2,6 +2,7 @@
 
 use highwater_types::ErrorCode;
 use highwater_wire::messages::alter_partition_reassignments_request::{ReassignablePartition, ReassignableTopic};
+use highwater_wire::messages::alter_replica_log_dirs_request::{AlterReplicaLogDir, AlterReplicaLogDirTopic};
 use highwater_wire::messages::elect_leaders_request::TopicPartitions;
 use highwater_wire::messages::list_partition_reassignments_request::ListPartitionReassignmentsTopics;
 use highwater_wire::messages::*;
@@ -215,6 +216,65 @@ fn partitions_of_an_unregistered_broker_have_no_leader() {
     let partition = response.topics.iter().next().unwrap().partitions.iter().next().unwrap();
     assert_eq!((partition.error_code, partition.leader_id), (0, -1), "as Kafka, which has no error here");
     assert_eq!(partition.offline_replicas.iter().collect::<Vec<_>>(), [1]);
+}
+
+fn move_to(client: &mut Client, version: i16, moves: &[(&str, &str, i32)]) -> Vec<(String, i32, ErrorCode)> {
+    let dir = |(path, topic, index): &(&str, &str, i32)| AlterReplicaLogDir {
+        path: (*path).to_owned().into(),
+        topics: vec![AlterReplicaLogDirTopic {
+            name: (*topic).to_owned().into(),
+            partitions: vec![*index].into(),
+            ..Default::default()
+        }]
+        .into(),
+        ..Default::default()
+    };
+    let request = AlterReplicaLogDirsRequest { dirs: moves.iter().map(dir).collect(), ..Default::default() };
+    let answer = client.call(version, &request);
+    let response: AlterReplicaLogDirsResponse<'_> = answer.body();
+    let mut all = Vec::new();
+    for topic in &response.results {
+        all.extend(topic.partitions.iter().map(|partition| {
+            (topic.topic_name.clone().into_owned(), partition.partition_index, code(partition.error_code))
+        }));
+    }
+    all
+}
+
+/// The directory that has partition 0 of `t`, and the other one.
+fn directories(client: &mut Client) -> (String, String) {
+    let answer = client.call(4, &DescribeLogDirsRequest { topics: None, ..Default::default() });
+    let response: DescribeLogDirsResponse<'_> = answer.body();
+    let (with, without): (Vec<_>, Vec<_>) = response.results.iter().partition(|dir| !dir.topics.is_empty());
+    (with[0].log_dir.clone().into_owned(), without[0].log_dir.clone().into_owned())
+}
+
+#[test]
+fn replicas_stay_in_their_log_directories() {
+    let broker = TestBroker::start_with(&[("log.dirs", "a,b")]);
+    let mut client = broker.client();
+    client.create_topic("t", 1, &[]);
+    let (here, there) = directories(&mut client);
+    let (here, there) = (here.as_str(), there.as_str());
+    let t = |index, code| ("t".to_owned(), index, code);
+    let nope = |code| ("nope".to_owned(), 0, code);
+    for version in [1, 2] {
+        let moved = move_to(&mut client, version, &[("/nope", "t", 0), ("/nope", "nope", 0), ("rel", "t", 9)]);
+        let not_found = ErrorCode::LogDirNotFound;
+        assert_eq!(moved, [nope(not_found), t(0, not_found), t(9, not_found)]);
+        let moved =
+            move_to(&mut client, version, &[(here, "t", 0), (here, "nope", 0), (here, "t", 9), (there, "t", -1)]);
+        let unknown = ErrorCode::UnknownTopicOrPartition;
+        assert_eq!(moved, [nope(unknown), t(-1, unknown), t(0, ErrorCode::None), t(9, unknown)]);
+    }
+    // What Kafka would do, and what is not claimed here.
+    assert_eq!(move_to(&mut client, 2, &[(there, "t", 0)]), [t(0, ErrorCode::UnsupportedVersion)]);
+    assert_eq!(directories(&mut client), (here.to_owned(), there.to_owned()));
+    assert_eq!(move_to(&mut client, 2, &[(there, "t", 0), (here, "t", 0)]), [t(0, ErrorCode::None)], "the last counts");
+    assert_eq!(move_to(&mut client, 2, &[(here, "t", 0), ("/nope", "t", 0)]), [t(0, ErrorCode::LogDirNotFound)]);
+    let slash = format!("{here}/");
+    assert_eq!(move_to(&mut client, 2, &[(&slash, "t", 0)]), [t(0, ErrorCode::LogDirNotFound)], "as written elsewhere");
+    assert_eq!(move_to(&mut client, 2, &[]), []);
 }
 
 /// Code, message, endpoint type, controller, and every broker with its port.
