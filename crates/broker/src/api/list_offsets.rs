@@ -3,6 +3,7 @@
 use std::collections::HashSet;
 
 use highwater_log::{TimestampAnswer, TimestampQuery};
+use highwater_replication::leader::Leader;
 use highwater_types::{ErrorCode, LeaderEpoch, Offset, TimestampMs};
 use highwater_wire::messages::list_offsets_request::{ListOffsetsPartition, ListOffsetsRequest};
 use highwater_wire::messages::list_offsets_response::{
@@ -62,6 +63,17 @@ impl Reader {
         }
     }
 
+    /// Refuses consumers what only the true high watermark can tell, while a new leader does not know it (KIP-207).
+    fn check(self, partition: &LockedPartition<'_>, version: i16) -> Result<(), ErrorCode> {
+        let knows = partition.leader().is_ok_and(Leader::knows_high_watermark);
+        match self {
+            Self::Replica => Ok(()),
+            Self::Uncommitted | Self::Committed if knows => Ok(()),
+            _ if VERSION_WITH_NOT_AVAILABLE <= version => Err(ErrorCode::OffsetNotAvailable),
+            _ => Err(ErrorCode::LeaderNotAvailable),
+        }
+    }
+
     fn end(self, partition: &LockedPartition<'_>) -> Offset {
         match self {
             Self::Uncommitted => partition.log().high_watermark(),
@@ -92,6 +104,7 @@ fn look_up(
     locked.check_epoch(asked.current_leader_epoch).map_err(|error| error.to_code())?;
     let query = match asked.timestamp {
         LATEST => {
+            reader.check(&locked, version)?;
             return Ok(Some(TimestampAnswer {
                 offset: reader.end(&locked),
                 timestamp: TimestampMs::NONE,
@@ -111,7 +124,13 @@ fn look_up(
     let answer =
         locked.with_log(|log| log.offset_for_timestamp(query)).map_err(|error: PartitionError| error.to_code())?;
     Ok(match query {
-        TimestampQuery::At(_) | TimestampQuery::MaxTimestamp => answer.filter(|found| found.offset < visible_end),
+        TimestampQuery::At(_) | TimestampQuery::MaxTimestamp => {
+            let visible = answer.filter(|found| found.offset < visible_end);
+            if visible.is_none() {
+                reader.check(&locked, version)?;
+            }
+            visible
+        }
         _ => answer,
     })
 }
@@ -138,6 +157,8 @@ fn response(
 }
 
 const VERSION_WITH_EPOCH: i16 = 4;
+/// The version that has an error of its own for an offset that is not known yet.
+const VERSION_WITH_NOT_AVAILABLE: i16 = 5;
 const LATEST: i64 = -1;
 const EARLIEST: i64 = -2;
 const MAX_TIMESTAMP: i64 = -3;
