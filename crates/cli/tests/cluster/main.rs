@@ -116,6 +116,58 @@ fn a_controller_that_dies_is_replaced() {
     state(&cluster, "before", "all are in sync", in_sync(3));
 }
 
+/// A broker that comes when the records it would need are only in a snapshot, and one that has missed a part of them.
+#[test]
+fn who_comes_late_begins_with_a_snapshot() {
+    let settings = [
+        "metadata.log.max.record.bytes.between.snapshots=2000",
+        "metadata.max.retention.bytes=1000",
+        "metadata.log.max.snapshot.interval.ms=0",
+    ];
+    let mut cluster = Cluster::new(&[1, 2, 3], &[4, 5, 6], &settings);
+    for id in [1, 2, 4, 5] {
+        cluster.start(id);
+    }
+    cluster.wait_until_ready(4);
+    cluster.wait_until_ready(5);
+    for number in 0..50 {
+        let name = format!("topic-{number}");
+        until("a topic is created", || (client(&cluster).create(&name, &[4, 5], &[]) == ErrorCode::None).then_some(()));
+    }
+    assert_eq!(leader(&cluster, "topic-7").produce("topic-7", -1, "value"), Ok(0));
+    let snapshots = |cluster: &Cluster, id: u32| -> Vec<String> {
+        let files = std::fs::read_dir(cluster.data(id).join("__cluster_metadata-0")).unwrap();
+        let names = files.map(|file| file.unwrap().file_name().into_string().unwrap());
+        names.filter(|name| name.ends_with(".checkpoint")).collect()
+    };
+    until("controllers take snapshots", || (!snapshots(&cluster, 1).is_empty()).then_some(()));
+    until("and brokers too", || (!snapshots(&cluster, 4).is_empty()).then_some(()));
+    // A controller and a broker that have nothing, and one that has missed something.
+    cluster.kill(5);
+    for number in 50..100 {
+        let name = format!("topic-{number}");
+        until("a topic is created", || (client(&cluster).create(&name, &[4], &[]) == ErrorCode::None).then_some(()));
+    }
+    std::thread::sleep(Duration::from_secs(3));
+    for id in [3, 5, 6] {
+        cluster.start(id);
+    }
+    for id in [5, 6] {
+        cluster.wait_until_ready(id);
+        assert!(cluster.log(id).contains("begins anew with snapshot"), "node {id} has read the whole log");
+        let mut late = Client::connect(cluster.port(id)).unwrap();
+        assert_eq!(late.state("topic-99").map(|state| state.leader), Some(4), "node {id}");
+    }
+    until("the controller has begun with a snapshot", || {
+        cluster.log(3).contains("begins anew with snapshot").then_some(())
+    });
+    // It can lead what it has only from the snapshot.
+    cluster.kill(1);
+    until("a topic is created", || (client(&cluster).create("last", &[6], &[]) == ErrorCode::None).then_some(()));
+    assert_eq!(leader(&cluster, "last").produce("last", -1, "value"), Ok(0));
+    state(&cluster, "topic-7", "the one that was away is in sync again", in_sync(2));
+}
+
 /// Nodes of other clusters and doubles are not let in; a node whose disk was lost is, and gets everything again.
 #[test]
 fn strangers_are_kept_out_and_a_wiped_disk_is_filled_again() {
