@@ -184,7 +184,7 @@ impl Broker {
         let syncs = Arc::new(SyncThreads::start(SYNC_THREADS, &wakers).map_err(thread("sync threads"))?);
         let (changes, changed) = unbounded();
         let failed = events.clone();
-        let quorum = setup.start(metadata, Some(changes), &wakers, move |reason| {
+        let quorum = setup.start(metadata, Some(changes), &wakers, events.clone(), move |reason| {
             tracing::error!("the metadata log failed, the node stops: {reason}");
             // If the channel is full or closed, the broker is about to end anyway.
             let _ = failed.try_send(Event::MetadataFailed(reason));
@@ -207,7 +207,8 @@ impl Broker {
         let broker_epoch = Arc::new(AtomicU64::new(0));
         let life = Arc::new(BrokerLife::default());
         let incarnation = random_uuid();
-        let fetchers = Fetchers::new(fetcher_settings(config, &cluster_id, &broker_epoch, &wakers, &syncs));
+        let fetchers =
+            Fetchers::new(fetcher_settings(config, &cluster_id, &broker_epoch, &wakers, &syncs), events.clone());
         let fetcher_stop = fetchers.stopper();
         let (asks, asked) = ControllerAsks::new();
         let asks_stop = asks.clone();
@@ -228,7 +229,7 @@ impl Broker {
             },
         });
         let applier = ApplierSetup { changes: changed, view: Arc::clone(&view), broker: parts };
-        let applier = Applier::start(applier).map_err(thread("metadata"))?;
+        let applier = Applier::start(applier, events.clone()).map_err(thread("metadata"))?;
         let asking = AskingThread {
             node: config.node_id,
             broker_epoch: Arc::clone(&broker_epoch),
@@ -237,7 +238,7 @@ impl Broker {
             view: Arc::clone(&view),
             wakers: Arc::clone(&wakers),
         };
-        let asking = asking.start().map_err(thread("asking"))?;
+        let asking = asking.start(events.clone()).map_err(thread("asking"))?;
         let node = Arc::new(Node {
             id: config.node_id,
             settings: settings(config, controllers),
@@ -272,7 +273,7 @@ impl Broker {
                 heartbeat_ms: number(static_config, "broker.heartbeat.interval.ms", 2000),
                 hands_over: static_config.flag("controlled.shutdown.enable").unwrap_or(true),
             };
-            life.start(life_setup).map_err(thread("the broker's life"))?;
+            life.start(life_setup, events.clone()).map_err(thread("the broker's life"))?;
         }
         let lifecycle = Arc::new(Lifecycle::default());
         let housekeeper =
@@ -658,6 +659,7 @@ impl Keeper {
                         self.end(BrokerError::NoLogDirectory);
                     }
                 }
+                Ok(Event::ThreadPanicked(name)) => self.end(BrokerError::Thread { name }),
                 Ok(Event::MetadataFailed(reason)) => self.end(BrokerError::MetadataLog { reason }),
                 Ok(Event::Stop) | Err(RecvTimeoutError::Disconnected) => return,
                 Err(RecvTimeoutError::Timeout) => {}

@@ -1,7 +1,11 @@
 //! How a running broker comes to its end, and how others learn of it.
 
+use std::io;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
+use std::thread::JoinHandle;
 
+use crossbeam_channel::Sender;
 use parking_lot::{Condvar, Mutex};
 
 use crate::partition::Directory;
@@ -12,8 +16,25 @@ pub(crate) enum Event {
     DirectoryFailed(Arc<Directory>),
     /// A write or sync failed in the metadata log.
     MetadataFailed(String),
+    /// A thread that the broker cannot do without has panicked.
+    ThreadPanicked(&'static str),
     /// The broker is being shut down.
     Stop,
+}
+
+/// Starts a thread that the broker cannot do without: if it panics, the broker stops and says so.
+pub(crate) fn spawn(
+    name: String,
+    what: &'static str,
+    events: Sender<Event>,
+    run: impl FnOnce() + Send + 'static,
+) -> io::Result<JoinHandle<()>> {
+    std::thread::Builder::new().name(name).spawn(move || {
+        if catch_unwind(AssertUnwindSafe(run)).is_err() {
+            // If the channel is full or closed, the broker is about to end anyway.
+            let _ = events.try_send(Event::ThreadPanicked(what));
+        }
+    })
 }
 
 /// Why a broker stopped by itself.

@@ -18,6 +18,7 @@ use super::messages::ControllerEndpoint;
 use super::snapshots::{SnapshotConfig, SnapshotSchedule};
 use super::state::SharedState;
 use super::thread::{Change, QuorumThread, ThreadSetup};
+use crate::lifecycle::{Event as BrokerEvent, spawn};
 use crate::net::{Now, Wakers};
 use crate::random::random_u64;
 
@@ -62,6 +63,7 @@ impl QuorumSetup {
         log: MetadataLog,
         broker: Option<Sender<Change>>,
         wakers: &Arc<Wakers>,
+        broker_events: Sender<BrokerEvent>,
         fail: impl Fn(String) + Send + 'static,
     ) -> Result<QuorumHandle, QuorumStartError> {
         let now = Now::read();
@@ -103,7 +105,7 @@ impl QuorumSetup {
             fail: Box::new(fail),
             log,
         })?;
-        let thread = std::thread::Builder::new().name("quorum".to_owned()).spawn(move || thread.run());
+        let thread = spawn("quorum".to_owned(), "the quorum's thread", broker_events, move || thread.run());
         Ok(QuorumHandle {
             events: sender,
             thread: Mutex::new(Some(thread.map_err(QuorumStartError::Thread)?)),

@@ -5,12 +5,13 @@ use std::sync::Arc;
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
-use crossbeam_channel::{Receiver, RecvTimeoutError};
+use crossbeam_channel::{Receiver, RecvTimeoutError, Sender};
 use highwater_metadata::MetadataImage;
 use highwater_types::{NodeId, Uuid};
 
 use super::lifecycle::BrokerLife;
 use super::local::{FoundLog, LocalPartitions};
+use crate::lifecycle::{Event, spawn};
 use crate::net::Now;
 use crate::partition::PartitionTable;
 use crate::quorum::Change;
@@ -43,9 +44,9 @@ pub(crate) struct Applier {
 
 impl Applier {
     /// Starts the thread. It ends when the quorum does.
-    pub(crate) fn start(setup: ApplierSetup) -> io::Result<JoinHandle<()>> {
+    pub(crate) fn start(setup: ApplierSetup, events: Sender<Event>) -> io::Result<JoinHandle<()>> {
         let applier = Self { setup, is_loaded: false };
-        std::thread::Builder::new().name("metadata".to_owned()).spawn(move || applier.run())
+        spawn("metadata".to_owned(), "the thread that follows the metadata", events, move || applier.run())
     }
 
     fn run(mut self) {

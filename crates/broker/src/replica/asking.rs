@@ -6,12 +6,13 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
-use crossbeam_channel::{Receiver, RecvTimeoutError};
+use crossbeam_channel::{Receiver, RecvTimeoutError, Sender};
 use highwater_metadata::{AlterIsr, AlterPartition, AssignReplicasToDirs, LeaderRecovery};
 use highwater_replication::leader::{Input, IsrAnswer, RecoveryState};
 use highwater_types::{BrokerEpoch, DirectoryId, NodeId, PartitionIndex, TopicId};
 
 use super::controller_link::ControllerLink;
+use crate::lifecycle::{Event, spawn};
 use crate::net::{Now, Wakers};
 use crate::partition::{ControllerAsk, IsrAsk};
 use crate::view::ViewCell;
@@ -29,8 +30,8 @@ pub(crate) struct AskingThread {
 
 impl AskingThread {
     /// Starts it. It ends when it is told to.
-    pub(crate) fn start(self) -> io::Result<JoinHandle<()>> {
-        std::thread::Builder::new().name("asking".to_owned()).spawn(move || self.run())
+    pub(crate) fn start(self, events: Sender<Event>) -> io::Result<JoinHandle<()>> {
+        spawn("asking".to_owned(), "the thread that asks the controller", events, move || self.run())
     }
 
     fn run(mut self) {

@@ -13,6 +13,7 @@ use highwater_types::NodeId;
 use parking_lot::Mutex;
 
 use super::fetch_thread::{Command, FetchThread, Interrupt};
+use crate::lifecycle::{Event, spawn};
 use crate::net::Wakers;
 use crate::partition::{Partition, SyncThreads};
 
@@ -46,6 +47,8 @@ pub(crate) struct FetcherSettings {
 /// Which partitions are fetched from whom. Owned by the thread that follows the metadata.
 pub(crate) struct Fetchers {
     settings: FetcherSettings,
+    /// Is told of a thread that panics.
+    events: Sender<Event>,
     threads: Arc<Mutex<Threads>>,
     sources: HashMap<PartitionKey, Source>,
     addresses: HashMap<NodeId, (String, u16)>,
@@ -82,8 +85,8 @@ impl FetcherStop {
 }
 
 impl Fetchers {
-    pub(crate) fn new(settings: FetcherSettings) -> Self {
-        Self { settings, threads: Arc::default(), sources: HashMap::new(), addresses: HashMap::new() }
+    pub(crate) fn new(settings: FetcherSettings, events: Sender<Event>) -> Self {
+        Self { settings, events, threads: Arc::default(), sources: HashMap::new(), addresses: HashMap::new() }
     }
 
     pub(crate) fn stopper(&self) -> FetcherStop {
@@ -128,7 +131,8 @@ impl Fetchers {
         let thread = match threads.entry(source) {
             std::collections::btree_map::Entry::Occupied(entry) => entry.into_mut(),
             std::collections::btree_map::Entry::Vacant(entry) => {
-                match start(&self.settings, leader, source.1, self.addresses.get(&leader).cloned()) {
+                let address = self.addresses.get(&leader).cloned();
+                match start(&self.settings, self.events.clone(), source, address) {
                     Ok(thread) => entry.insert(thread),
                     Err(error) => {
                         tracing::error!("a fetcher for broker {leader} could not be started: {error}");
@@ -160,14 +164,14 @@ fn key_of(partition: &Partition) -> PartitionKey {
 
 fn start(
     settings: &FetcherSettings,
-    source: NodeId,
-    index: usize,
+    events: Sender<Event>,
+    (source, index): Source,
     address: Option<(String, u16)>,
 ) -> std::io::Result<Thread> {
     let (commands, received) = unbounded();
     let interrupt = Arc::new(Interrupt::default());
     let thread = FetchThread::new(settings.clone(), source, address, received, Arc::clone(&interrupt));
     let name = format!("fetcher-{source}-{index}");
-    let thread = std::thread::Builder::new().name(name).spawn(move || thread.run())?;
+    let thread = spawn(name, "a fetcher", events, move || thread.run())?;
     Ok(Thread { commands, interrupt, thread })
 }

@@ -6,11 +6,13 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
+use crossbeam_channel::Sender;
 use highwater_metadata::{BrokerHeartbeat, BrokerRegistration};
 use highwater_types::{BrokerEpoch, DirectoryId, ErrorCode};
 use parking_lot::{Condvar, Mutex};
 
 use super::controller_link::{ControllerLink, LinkError};
+use crate::lifecycle::{Event, spawn};
 use crate::partition::Directories;
 use crate::quorum::SharedState;
 
@@ -53,9 +55,9 @@ struct State {
 
 impl BrokerLife {
     /// Starts the thread that registers the broker and lets it live.
-    pub(crate) fn start(self: &Arc<Self>, setup: LifeSetup) -> io::Result<JoinHandle<()>> {
+    pub(crate) fn start(self: &Arc<Self>, setup: LifeSetup, events: Sender<Event>) -> io::Result<JoinHandle<()>> {
         let life = Arc::clone(self);
-        std::thread::Builder::new().name("broker-life".to_owned()).spawn(move || life.live(setup))
+        spawn("broker-life".to_owned(), "the thread of heartbeats", events, move || life.live(setup))
     }
 
     /// Whether the broker was let into its cluster, so that it serves clients: fenced or not, as the metadata says.
