@@ -42,6 +42,14 @@ fn compaction() {
 }
 
 #[test]
+fn cluster() {
+    let said = run("cluster");
+    let lines: Vec<&str> = said.lines().collect();
+    assert!(lines.iter().any(|line| line.ends_with("leads, in sync are [1, 2, 3]")), "{said}");
+    assert!(lines.last().is_some_and(|line| line.contains("was shut down: node ")), "{said}");
+}
+
+#[test]
 fn read_kafka_directory() {
     let said = run("read_kafka_directory");
     for line in [

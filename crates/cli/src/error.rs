@@ -79,7 +79,9 @@ fn remedy(cause: &(dyn Error + 'static)) -> Option<(Kind, &'static str)> {
     if let Some(StartError::Storage(StorageError::Log(LogError::Locked { .. }))) = cause.downcast_ref() {
         return Some((Kind::Conflict, "stop the other process that uses the directory, or give another one"));
     }
-    if let Some(StartError::Storage(StorageError::OtherCluster { .. })) = cause.downcast_ref() {
+    let is_of_another = |error: &StorageError| matches!(error, StorageError::OtherCluster { .. });
+    let started = matches!(cause.downcast_ref(), Some(StartError::Storage(error)) if is_of_another(error));
+    if started || cause.downcast_ref().is_some_and(is_of_another) {
         return Some((Kind::Conflict, "unset CLUSTER_ID or set it to the directory's, or give another directory"));
     }
     match cause.downcast_ref::<io::Error>()?.kind() {

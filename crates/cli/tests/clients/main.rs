@@ -7,6 +7,10 @@
 //! In groups its members share a topic, are killed, leave and return while a producer writes and the broker
 //! is restarted; every record has to be read, and none again below a position that was committed.
 //!
+//! On a cluster of three nodes a client writes with `acks=all` while each node in turn is killed and started
+//! again, leaders and partitions move, and a fourth broker takes over from the first: every acknowledged
+//! record has to be where it was acknowledged.
+//!
 //! A client that is not installed is skipped by name; with `HIGHWATER_REQUIRE_CLIENTS=1` its absence is a
 //! failure. Where the clients are found:
 //!
@@ -20,6 +24,7 @@
 //! into the table of the README; otherwise the table there has to agree with it.
 
 mod broker;
+mod cluster;
 mod group;
 mod kcat;
 mod program;
@@ -93,6 +98,16 @@ fn kcat_in_classic_groups() {
         Ok(()) => group::kcat::works(),
         Err(missing) => missing.skip(),
     }
+}
+
+#[test]
+fn confluent_kafka_on_a_cluster() {
+    cluster::keeps_what_it_acknowledged(Program::confluent_kafka(), "confluent");
+}
+
+#[test]
+fn kafka_python_on_a_cluster() {
+    cluster::keeps_what_it_acknowledged(Program::kafka_python(), "kafka-python");
 }
 
 /// Those that are missing are reported by the tests above.

@@ -2,6 +2,7 @@
 
 #![expect(clippy::unwrap_used, reason = "a test ends where something unexpected happens")]
 
+mod cluster;
 mod dev;
 mod log_compact;
 mod log_dump;
