@@ -25,9 +25,11 @@ impl Default for HeartbeatConfig {
 ///
 /// Contract: [`new`](Self::new) when this node becomes the active controller, with every broker of the
 /// image, so that one that dies during the failover is fenced too. For each heartbeat of a broker call
+/// [`touch`](Self::touch) when it arrives, or the broker counts as silent until the answer is committed and
+/// is fenced by whoever looks meanwhile; then
 /// [`Controller::broker_heartbeat`](crate::Controller::broker_heartbeat) and, when its records are
-/// committed, [`answered`](Self::answered); for one that waited so long that it was not decided on, call
-/// [`touch`](Self::touch) only. After a registration was committed call [`registered`](Self::registered).
+/// committed, [`answered`](Self::answered). One that waited so long that it is not decided on is only
+/// touched. After a registration was committed call [`registered`](Self::registered).
 /// At [`poll_timeout`](Self::poll_timeout) call [`stale`](Self::stale) and fence the one broker it names
 /// with [`Controller::fence_broker`](crate::Controller::fence_broker), commit, then ask again: each fencing
 /// is decided on the state that the one before left. `now` never goes backwards.
@@ -94,7 +96,7 @@ impl Heartbeats {
         self.brokers.remove(&node);
     }
 
-    /// A heartbeat arrived that is not decided on. An epoch that is not the broker's current one is ignored.
+    /// A heartbeat has arrived. An epoch that is not the broker's current one is ignored.
     pub fn touch(&mut self, node: NodeId, epoch: BrokerEpoch, now: Ticks) {
         if let Some(tracked) = self.brokers.get_mut(&node)
             && tracked.epoch == epoch
@@ -133,11 +135,12 @@ impl Heartbeats {
         self.unfenced(image).map(|(_, tracked)| self.deadline(tracked)).min()
     }
 
-    /// Whether every active broker has applied the records that took this broker's leaderships away.
+    /// Whether every active broker has applied the records that took this broker's leaderships away: brokers name the
+    /// last record that they have applied, which is the one before the end of the log.
     pub(crate) fn others_know_of_shutdown(&self, image: &MetadataImage, node: NodeId) -> bool {
         let Some(offset) = self.brokers.get(&node).and_then(|tracked| tracked.shutdown_offset) else { return false };
         let active = |other: &NodeId| image.broker(*other).is_some_and(|broker| broker.is_active());
-        self.brokers.iter().filter(|(other, _)| active(other)).all(|(_, other)| offset <= other.metadata_offset)
+        self.brokers.iter().filter(|(other, _)| active(other)).all(|(_, other)| offset <= other.metadata_offset.next())
     }
 
     fn unfenced<'a>(&'a self, image: &'a MetadataImage) -> impl Iterator<Item = (NodeId, &'a Tracked)> {

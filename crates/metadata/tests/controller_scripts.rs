@@ -258,11 +258,12 @@ impl World {
 
     fn beat(&mut self, node: NodeId, words: &[&str]) -> String {
         let number = |sign: &str| words.iter().find_map(|word| word.strip_prefix(sign)?.parse::<u8>().ok());
-        let end = Offset::new(self.log.len() as u64);
+        let last = Offset::new((self.log.len() as u64).saturating_sub(1));
+        self.heartbeats.touch(node, self.epoch(node), self.now);
         let request = BrokerHeartbeat {
             node,
             epoch: number("epoch=").map_or(self.epoch(node), |epoch| BrokerEpoch(epoch.into())),
-            metadata_offset: number("at=").map_or(end, |at| Offset::new(at.into())),
+            metadata_offset: number("at=").map_or(last, |at| Offset::new(at.into())),
             want_fence: words.contains(&"fence"),
             want_shutdown: words.contains(&"shutdown"),
             offline_log_dirs: number("lost=").map(|dir| DirectoryId(Uuid::from_bytes([dir; 16]))).into_iter().collect(),
