@@ -18,6 +18,13 @@ pub struct RaftConfig {
     pub retry_backoff_ms: u64,
     /// How long an observer that does not fetch any more is remembered. Default 300,000.
     pub observer_session_ms: u64,
+    /// `controller.quorum.request.timeout.ms`: how long a leader works on a change of the voters. Default 2000.
+    pub request_timeout_ms: u64,
+    /// Number of `controller.quorum.bootstrap.servers`, which are asked for the leader too. Default 0.
+    pub bootstrap_servers: u32,
+    /// `controller.quorum.auto.join.enable`: whether a node that is no voter asks to become one, and that a voter with
+    /// its id and another directory is removed first. Default false.
+    pub auto_join: bool,
 }
 
 impl Default for RaftConfig {
@@ -29,6 +36,9 @@ impl Default for RaftConfig {
             fetch_wait_ms: 500,
             retry_backoff_ms: 20,
             observer_session_ms: 300_000,
+            request_timeout_ms: 2000,
+            bootstrap_servers: 0,
+            auto_join: false,
         }
     }
 }
@@ -37,6 +47,11 @@ impl RaftConfig {
     /// How long a leader goes on without a majority that fetches.
     pub(crate) fn check_quorum_ms(self) -> u64 {
         self.fetch_timeout_ms.saturating_mul(3) / 2
+    }
+
+    /// How often a follower asks the leader to change what the log says of it.
+    pub(crate) fn propose_ms(self) -> u64 {
+        self.fetch_timeout_ms.max(1)
     }
 
     /// How often a leader tells a voter of its term that does not fetch.

@@ -27,7 +27,7 @@ impl<T> Raft<T> {
             self.ask_for_vote(voter);
         }
         if let Role::Prospective(election) | Role::Candidate(election) = &mut self.role
-            && self.voters.is_majority(election.granted.len())
+            && self.voters.newest().is_majority(election.granted.len())
         {
             // Nobody else is asked: what follows an election is due now.
             election.ends_at = Ticks::default();
@@ -52,7 +52,7 @@ impl<T> Raft<T> {
 
     pub(crate) fn drive_election(&mut self, now: Ticks) {
         let (Role::Prospective(election) | Role::Candidate(election)) = &mut self.role else { return };
-        if self.voters.is_majority(election.granted.len()) {
+        if self.voters.newest().is_majority(election.granted.len()) {
             return self.elected(now);
         }
         if election.ends_at <= now {
@@ -89,7 +89,7 @@ impl<T> Raft<T> {
         match answer.leadership.error {
             ErrorCode::None if answer.granted => {
                 election.granted.insert(voter);
-                if self.voters.is_majority(election.granted.len()) {
+                if self.voters.newest().is_majority(election.granted.len()) {
                     self.elected(now);
                 }
             }

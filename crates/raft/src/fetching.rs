@@ -7,7 +7,15 @@ use crate::message::{
 };
 use crate::output::{CorrelationId, Output, Violation, Write};
 use crate::role::{Fetching, Follower, Role, Unattached};
-use crate::{FetchedBatch, Raft, SnapshotId};
+use crate::{Control, ControlRecord, FetchedBatch, KRaftVersion, Membership, Raft, SnapshotId};
+
+/// Whom a node asks.
+#[derive(Clone, Copy, Debug)]
+enum Source {
+    Node(NodeId),
+    /// One of the bootstrap servers.
+    Bootstrap(u32),
+}
 
 impl Fetching {
     fn due(self) -> Option<Ticks> {
@@ -19,57 +27,73 @@ impl Fetching {
 }
 
 impl Unattached {
-    pub(crate) fn next_timeout(&self, is_voter: bool) -> Option<Ticks> {
-        self.search.due().into_iter().chain(is_voter.then_some(self.election_at)).min()
+    pub(crate) fn next_timeout(&self, may_stand: bool) -> Option<Ticks> {
+        self.search.due().into_iter().chain(may_stand.then_some(self.election_at)).min()
     }
 }
 
 impl Follower {
-    pub(crate) fn next_timeout(&self) -> Option<Ticks> {
-        self.fetching.due().into_iter().chain([self.timeout_at]).min()
+    pub(crate) fn next_timeout(&self, has_proposal: bool) -> Option<Ticks> {
+        let proposal = has_proposal.then_some(self.propose_at);
+        self.fetching.due().into_iter().chain(proposal).chain([self.timeout_at]).min()
     }
 }
 
 impl<T> Raft<T> {
     pub(crate) fn drive_unattached(&mut self, now: Ticks) {
-        let is_voter = self.is_voter();
+        let may_stand = self.may_stand();
         let Role::Unattached(unattached) = &self.role else { return };
-        if is_voter && unattached.election_at <= now {
+        if may_stand && unattached.election_at <= now {
             return self.become_prospective(now);
         }
         if unattached.search.due().is_none_or(|at| now < at) {
             return;
         }
         // Any voter knows the leader, or will.
-        let others = self.other_voters();
-        let chosen = self.random.below(others.len() as u64);
-        let Some(voter) = usize::try_from(chosen).ok().and_then(|index| others.get(index)) else {
+        let voters = self.other_voters().into_iter().map(|voter| Source::Node(voter.id));
+        let sources: Vec<Source> = voters.chain((0..self.config.bootstrap_servers).map(Source::Bootstrap)).collect();
+        let chosen = self.random.below(sources.len() as u64);
+        let Some(source) = usize::try_from(chosen).ok().and_then(|index| sources.get(index)) else {
             return self.set_fetching(Fetching::Due(now.plus_ms(self.config.fetch_timeout_ms)));
         };
-        self.fetch_from(voter.id, 0);
+        self.fetch_from(*source, 0);
     }
 
     pub(crate) fn drive_follower(&mut self, now: Ticks) {
         let Role::Follower(follower) = &self.role else { return };
         let leader = follower.leader;
         if follower.timeout_at <= now {
-            if self.is_voter() {
+            if self.may_stand() {
                 return self.become_prospective(now);
             }
             // It looks for another one.
             return self.wait_for_election(now);
+        }
+        if follower.propose_at <= now
+            && let Some(request) = self.proposal()
+        {
+            return self.propose(now, leader, request);
         }
         if let Fetching::SnapshotDue { at, id, position } = follower.fetching {
             if at <= now {
                 self.ask_for_part(leader, id, position);
             }
         } else if follower.fetching.due().is_some_and(|at| at <= now) {
-            self.fetch_from(leader, self.config.fetch_wait_ms);
+            self.fetch_from(Source::Node(leader), self.config.fetch_wait_ms);
+        }
+    }
+
+    /// Asks for a change of the voters. The log will tell whether it was made; until it does, this node asks again.
+    fn propose(&mut self, now: Ticks, leader: NodeId, request: Request) {
+        self.send(leader, request);
+        let propose_at = now.plus_ms(self.config.propose_ms());
+        if let Role::Follower(follower) = &mut self.role {
+            follower.propose_at = propose_at;
         }
     }
 
     /// Asks for what follows the end of the log, which says that everything before it is on the disk: so it must be.
-    fn fetch_from(&mut self, to: NodeId, wait_ms: u64) {
+    fn fetch_from(&mut self, source: Source, wait_ms: u64) {
         if self.log.synced < self.log.end {
             return self.set_fetching(Fetching::Syncing);
         }
@@ -81,7 +105,15 @@ impl<T> Raft<T> {
             high_watermark: self.high_watermark,
             wait_ms,
         };
-        let correlation = self.send(to, Request::Fetch(fetch));
+        let request = Request::Fetch(fetch);
+        let correlation = match source {
+            Source::Node(to) => self.send(to, request),
+            Source::Bootstrap(server) => {
+                let correlation = self.next_correlation();
+                self.output(Output::SendToBootstrap { server, request, correlation });
+                correlation
+            }
+        };
         self.set_fetching(Fetching::Asked(correlation));
     }
 
@@ -118,6 +150,7 @@ impl<T> Raft<T> {
         correlation: CorrelationId,
         answer: &FetchAnswer,
         batches: &[FetchedBatch],
+        controls: &[Control],
     ) {
         // An answer to a question of another role, epoch or position changes nothing.
         if self.fetching() != Some(Fetching::Asked(correlation)) {
@@ -144,7 +177,10 @@ impl<T> Raft<T> {
             }
             return self.set_fetching(Fetching::SnapshotDue { at: now, id, position: 0 });
         }
-        self.take(now, correlation, answer, batches);
+        self.take(now, correlation, answer, batches, controls);
+        if self.has_stopped {
+            return;
+        }
         let committed = answer.high_watermark.map(|high_watermark| high_watermark.min(self.log.end));
         if let Some(committed) = committed
             && self.high_watermark.is_none_or(|known| known < committed)
@@ -155,7 +191,14 @@ impl<T> Raft<T> {
     }
 
     /// Appends the batches that continue the log, and syncs them before the next fetch says that they are there.
-    fn take(&mut self, now: Ticks, correlation: CorrelationId, answer: &FetchAnswer, batches: &[FetchedBatch]) {
+    fn take(
+        &mut self,
+        now: Ticks,
+        correlation: CorrelationId,
+        answer: &FetchAnswer,
+        batches: &[FetchedBatch],
+        controls: &[Control],
+    ) {
         let mut taken = 0;
         for batch in batches {
             let continues = batch.base == self.log.end && batch.base < batch.end;
@@ -164,8 +207,16 @@ impl<T> Raft<T> {
             if !continues || !is_of_epoch || !leaves_room(batch.end) {
                 break;
             }
+            let within = |control: &&Control| (batch.base..batch.end).contains(&control.offset);
+            if !controls.iter().filter(within).all(|control| self.is_sound(control)) {
+                break;
+            }
             self.log.extend(batch.epoch, batch.end);
+            controls.iter().filter(within).for_each(|control| self.voters.extend(control.clone()));
             taken += 1;
+        }
+        if self.has_stopped {
+            return;
         }
         if 0 < taken {
             self.output(Output::Write(Write::Fetched { correlation, batches: taken }));
@@ -176,6 +227,19 @@ impl<T> Raft<T> {
             let is_strange = answer.records_from.is_some();
             let pause_ms = if is_strange { self.config.retry_backoff_ms } else { 0 };
             self.set_fetching(Fetching::Due(now.plus_ms(pause_ms)));
+        }
+    }
+
+    /// Whether a control record makes sense. No leader writes that nobody decides; newer code may write what this node
+    /// does not understand, and then it stops.
+    fn is_sound(&mut self, control: &Control) -> bool {
+        match &control.record {
+            ControlRecord::KRaftVersion(version) if KRaftVersion::LATEST < *version => {
+                self.stop(Violation::UnknownKRaftVersion { version: *version });
+                false
+            }
+            ControlRecord::KRaftVersion(_) => true,
+            ControlRecord::Voters(voters) => !voters.is_empty(),
         }
     }
 
@@ -203,6 +267,7 @@ impl<T> Raft<T> {
         let pause_ms = if end < self.log.end { 0 } else { self.config.retry_backoff_ms };
         if end < self.log.end {
             self.log.truncate(end);
+            self.voters.truncate(end);
             self.output(Output::Write(Write::Truncate { end }));
         }
         self.set_fetching(Fetching::Due(now.plus_ms(pause_ms)));
@@ -247,11 +312,20 @@ impl<T> Raft<T> {
         }
         // Whatever the node becomes meanwhile, its log is that of the snapshot from here on.
         self.log.replace_by(id);
+        self.voters.truncate(id.end);
+        self.loading = Some(id);
         self.output(Output::Write(Write::LoadSnapshot { id }));
         self.set_fetching(Fetching::Loading(id));
     }
 
-    pub(crate) fn snapshot_in_place(&mut self, now: Ticks, id: SnapshotId) {
+    pub(crate) fn snapshot_in_place(&mut self, now: Ticks, id: SnapshotId, membership: Membership) {
+        if self.loading == Some(id) {
+            if KRaftVersion::LATEST < membership.kraft_version {
+                return self.stop(Violation::UnknownKRaftVersion { version: membership.kraft_version });
+            }
+            self.loading = None;
+            self.voters.load(id.end, membership);
+        }
         if self.high_watermark.is_none_or(|known| known < id.end) {
             self.high_watermark = Some(id.end);
             self.output(Output::HighWatermark(id.end));

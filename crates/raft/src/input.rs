@@ -2,6 +2,8 @@
 
 use highwater_types::{LeaderEpoch, Offset};
 
+use crate::Control;
+
 /// One batch in an answer to a fetch, in the order of the log.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct FetchedBatch {
@@ -20,6 +22,14 @@ pub enum Payload<'a> {
     None,
     /// The batches of an answer to a fetch, as far as they are whole and undamaged.
     Batches(&'a [FetchedBatch]),
+    /// The same, with the control records among them that are about voters, in the order of the log. Whoever follows a
+    /// quorum whose voters are in the log must report them.
+    Records {
+        /// The batches.
+        batches: &'a [FetchedBatch],
+        /// The control records in these batches.
+        controls: &'a [Control],
+    },
     /// Bytes of a snapshot, as many as this.
     Bytes(u64),
 }

@@ -10,12 +10,15 @@ use crate::message::{
 use crate::output::Output;
 use crate::role::Role;
 use crate::view::ReplicaView;
+use crate::voter_change::{ChangeName, VoterChange};
 use crate::{Raft, RaftConfig, ReplicaKey, SnapshotId};
 
 #[derive(Clone, Debug)]
 pub(crate) struct LeaderState<T> {
     /// Where its own epoch begins: only records from here on are committed by counting (Raft, 5.4.2).
-    epoch_start: Offset,
+    pub(crate) epoch_start: Offset,
+    /// The change of the voters that is under way.
+    pub(crate) change: Option<VoterChange<T>>,
     /// The other voters.
     voters: Vec<Voter>,
     /// Who else fetches.
@@ -58,6 +61,7 @@ impl<T> LeaderState<T> {
         let voter = |key: &ReplicaKey| Voter { key: *key, progress: Progress::default(), begin_at: now };
         Self {
             epoch_start,
+            change: None,
             voters: others.iter().map(voter).collect(),
             observers: BTreeMap::new(),
             heard_of: BTreeSet::new(),
@@ -68,7 +72,36 @@ impl<T> LeaderState<T> {
 
     pub(crate) fn next_timeout(&self) -> Option<Ticks> {
         let begins = self.voters.iter().map(|voter| voter.begin_at);
-        begins.chain(self.waiting.iter().map(|waiting| waiting.until)).chain(self.check_quorum_at).min()
+        let change = self.change.iter().map(|change| change.until);
+        let waiting = self.waiting.iter().map(|waiting| waiting.until);
+        begins.chain(waiting).chain(change).chain(self.check_quorum_at).min()
+    }
+
+    /// There are other voters from here on. Whoever is not new among those who fetch keeps its progress.
+    pub(crate) fn set_voters(&mut self, now: Ticks, others: &[ReplicaKey], is_alone: bool, config: RaftConfig) {
+        let mut former = std::mem::take(&mut self.voters);
+        for key in others {
+            let voter = match former.iter().position(|voter| voter.key == *key) {
+                Some(at) => former.swap_remove(at),
+                None => {
+                    let progress = self.observers.remove(key).unwrap_or_default();
+                    Voter { key: *key, progress, begin_at: now }
+                }
+            };
+            self.voters.push(voter);
+        }
+        let fetching = former.into_iter().filter(|voter| voter.progress.last_fetch.is_some());
+        self.observers.extend(fetching.map(|voter| (voter.key, voter.progress)));
+        self.heard_of.retain(|id| others.iter().any(|key| key.id == *id));
+        let check_at = self.check_quorum_at.unwrap_or_else(|| now.plus_ms(config.check_quorum_ms()));
+        self.check_quorum_at = (!is_alone).then_some(check_at);
+    }
+
+    /// Whether an observer has everything, or had a moment ago.
+    pub(crate) fn is_caught_up(&self, now: Ticks, key: ReplicaKey, config: RaftConfig) -> bool {
+        let oldest = Ticks(now.0.saturating_sub(config.fetch_timeout_ms));
+        let progress = self.observers.get(&key);
+        progress.and_then(|progress| progress.last_caught_up).is_some_and(|last| oldest <= last)
     }
 
     /// The other voters, the one that has most first.
@@ -78,8 +111,10 @@ impl<T> LeaderState<T> {
         voters.into_iter().map(|voter| voter.key).collect()
     }
 
-    pub(crate) fn into_waiting(self) -> Vec<T> {
-        self.waiting.into_iter().map(|waiting| waiting.token).collect()
+    /// Whose fetches wait, and who waits for a change of the voters.
+    pub(crate) fn into_waiting(self) -> (Vec<T>, Option<(T, ChangeName)>) {
+        let waiting = self.waiting.into_iter().map(|waiting| waiting.token).collect();
+        (waiting, self.change.map(VoterChange::into_parts))
     }
 
     pub(crate) fn voter_views(&self) -> impl Iterator<Item = ReplicaView> {
@@ -92,7 +127,7 @@ impl<T> LeaderState<T> {
 
     /// Notes where a replica is; whether it is a voter.
     fn note(&mut self, now: Ticks, fetch: &Fetch, log_end: Offset, config: RaftConfig) -> bool {
-        if let Some(voter) = self.voters.iter_mut().find(|voter| voter.key.matches(fetch.replica)) {
+        if let Some(voter) = self.voters.iter_mut().find(|voter| voter.key.covers(fetch.replica)) {
             voter.progress.note(now, fetch.offset, log_end);
             return true;
         }
@@ -106,7 +141,7 @@ impl<T> LeaderState<T> {
 
     /// A voter lives.
     fn hear_of(&mut self, now: Ticks, replica: ReplicaKey, is_majority: impl Fn(usize) -> bool, config: RaftConfig) {
-        let Some(voter) = self.voters.iter_mut().find(|voter| voter.key.matches(replica)) else { return };
+        let Some(voter) = self.voters.iter_mut().find(|voter| voter.key.covers(replica)) else { return };
         // It knows who leads.
         voter.begin_at = now.plus_ms(config.begin_quorum_ms());
         self.heard_of.insert(replica.id);
@@ -145,7 +180,7 @@ impl<T> Raft<T> {
         let diverging = if snapshot.is_some() { None } else { self.diverging(&fetch) };
         // With this node, if it is one of them.
         let own_vote = usize::from(self.is_voter());
-        let voters = &self.voters;
+        let voters = self.voters.newest();
         let Role::Leader(leader) = &mut self.role else { unreachable!("this was checked") };
         leader.hear_of(now, fetch.replica, |others| voters.is_majority(others + own_vote), config);
         if diverging.is_some() || snapshot.is_some() {
@@ -162,6 +197,11 @@ impl<T> Raft<T> {
             self.answer_fetch(token, &fetch);
         }
         self.advance_high_watermark(now);
+        self.add_when_caught_up(now);
+        if !matches!(self.role, Role::Leader(_)) {
+            // What this fetch has committed is that the node leads no more.
+            return self.refuse_fetch(token, ErrorCode::NotLeaderOrFollower);
+        }
         let until = now.plus_ms(fetch.wait_ms.min(config.fetch_wait_ms));
         let has_news = fetch.offset < self.log.end || fetch.high_watermark < self.high_watermark;
         match &mut self.role {
@@ -188,7 +228,7 @@ impl<T> Raft<T> {
         }
         // Who loads a snapshot lives, and does not fetch.
         let (config, own_vote) = (self.config, usize::from(self.is_voter()));
-        let voters = &self.voters;
+        let voters = self.voters.newest();
         if let Role::Leader(leader) = &mut self.role
             && error == ErrorCode::None
         {
@@ -200,7 +240,7 @@ impl<T> Raft<T> {
     }
 
     /// Whether this node leads the epoch that a follower is in.
-    fn leader_error(&self, epoch: LeaderEpoch) -> ErrorCode {
+    pub(crate) fn leader_error(&self, epoch: LeaderEpoch) -> ErrorCode {
         match epoch.cmp(&self.epoch) {
             std::cmp::Ordering::Less => ErrorCode::FencedLeaderEpoch,
             std::cmp::Ordering::Greater => ErrorCode::UnknownLeaderEpoch,
@@ -254,11 +294,12 @@ impl<T> Raft<T> {
         let own = self.is_voter().then_some(self.log.synced);
         let mut ends: Vec<Offset> = others.chain(own).collect();
         ends.sort_unstable_by(|a, b| b.cmp(a));
-        let Some(end) = ends.get(self.voters.len() / 2).copied() else { return };
+        let Some(end) = ends.get(self.voters.newest().len() / 2).copied() else { return };
         if leader.epoch_start < end && self.high_watermark.is_none_or(|known| known < end) {
             self.high_watermark = Some(end);
             self.output(Output::HighWatermark(end));
             self.answer_waiting(now);
+            self.changes_committed(now);
         }
     }
 
@@ -267,6 +308,8 @@ impl<T> Raft<T> {
         if leader.check_quorum_at.is_some_and(|at| at <= now) {
             return self.become_resigned(now);
         }
+        self.drop_overdue_change(now);
+        let Role::Leader(leader) = &mut self.role else { return };
         let mut due = Vec::new();
         for voter in leader.voters.iter_mut().filter(|voter| voter.begin_at <= now) {
             voter.begin_at = now.plus_ms(self.config.begin_quorum_ms());

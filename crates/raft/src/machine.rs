@@ -9,14 +9,20 @@ use crate::message::{Leadership, Request, Response};
 use crate::output::{Content, CorrelationId, Output, Violation, Write};
 use crate::random::Random;
 use crate::role::Role;
-use crate::{Appended, LogShape, Payload, QuorumState, RaftConfig, ReplicaKey, RoleName, SnapshotId, VoterSet};
+use crate::voter_change::ChangeName;
+use crate::voter_history::VoterHistory;
+use crate::{
+    Appended, Control, Endpoint, KRaftVersion, LogShape, Membership, Payload, QuorumState, RaftConfig, ReplicaKey,
+    RoleName, SnapshotId, VoterSet,
+};
 
 /// What a node is started with.
 #[derive(Clone, Debug)]
 pub struct Setup {
     /// The node, with its metadata directory.
     pub key: ReplicaKey,
-    /// Who decides. The node need not be among them: then it only observes.
+    /// Who decides, unless the log says so (KIP-853): `controller.quorum.voters`. The node need not be among them: then
+    /// it only observes.
     pub voters: VoterSet,
     /// What it stored last; the default if it never did.
     pub state: QuorumState,
@@ -26,6 +32,19 @@ pub struct Setup {
     pub config: RaftConfig,
     /// Anything; must differ between nodes.
     pub seed: u64,
+}
+
+/// What a node is started with in addition if its voters may be in the log.
+#[derive(Clone, Debug, Default)]
+pub struct VoterSetup {
+    /// What the header of a snapshot says, and where that ends: of the one from which on the log's control records are
+    /// reported, or of the bootstrap checkpoint, which ends at zero and is not part of the [`LogShape`].
+    pub snapshot: Option<(Offset, Membership)>,
+    /// The control records of the log behind the snapshot, in order.
+    pub controls: Vec<Control>,
+    /// Where this node is reached as a controller. The log is made to say so while the node is a voter; empty if the
+    /// node is never to be one.
+    pub endpoints: Vec<Endpoint>,
 }
 
 /// One node of a metadata quorum.
@@ -43,11 +62,19 @@ pub struct Setup {
 /// 5. Batches that are reported with an answer have a checksum that holds.
 /// 6. [`handle_timeout`](Self::handle_timeout) is called when [`next_timeout`](Self::next_timeout) has come, which any
 ///    input may change.
-/// 7. After [`Output::Violation`] the machine does nothing more.
+/// 7. The control records of each answer to a fetch and the header of each snapshot are reported, if the voters are in
+///    the log: [`Payload::Records`], [`snapshot_loaded_with`](Self::snapshot_loaded_with), and
+///    [`with_voters`](Self::with_voters) at the start. Where other nodes are reached is in [`voters`](Self::voters), and
+///    in what nodes answer.
+/// 8. After [`Output::Violation`] the machine does nothing more.
 #[derive(Clone, Debug)]
 pub struct Raft<T> {
     pub(crate) key: ReplicaKey,
-    pub(crate) voters: VoterSet,
+    pub(crate) voters: VoterHistory,
+    /// Where this node is reached.
+    pub(crate) endpoints: Vec<Endpoint>,
+    /// The snapshot that is being loaded: until it is, nobody knows who decides.
+    pub(crate) loading: Option<SnapshotId>,
     pub(crate) config: RaftConfig,
     pub(crate) random: Random,
     pub(crate) epoch: LeaderEpoch,
@@ -58,11 +85,13 @@ pub struct Raft<T> {
     pub(crate) role: Role<T>,
     /// Fetches that waited for this node as a leader, which it is not any more.
     pub(crate) abandoned: Vec<T>,
+    /// A change of the voters that was not complete then.
+    pub(crate) abandoned_change: Option<(T, ChangeName)>,
     outputs: VecDeque<Output<T>>,
     /// A state was handed out to be stored.
     is_persisting: bool,
     /// A violation was found.
-    has_stopped: bool,
+    pub(crate) has_stopped: bool,
     correlations: u64,
 }
 
@@ -80,12 +109,26 @@ impl<T> Raft<T> {
     /// A node that starts. It has outputs and a timeout at once.
     #[must_use]
     pub fn new(setup: Setup, now: Ticks) -> Self {
+        Self::with_voters(setup, VoterSetup::default(), now)
+    }
+
+    /// A node that starts, with what its log says of the voters.
+    #[must_use]
+    pub fn with_voters(setup: Setup, known: VoterSetup, now: Ticks) -> Self {
         let Setup { key, voters, state, log, config, seed } = setup;
         let log = Log::new(&log);
         let high_watermark = log.snapshots.last().map(|last| last.end);
+        let VoterSetup { snapshot, controls, endpoints } = known;
+        let mut voters = VoterHistory::new(voters);
+        if let Some((end, membership)) = snapshot {
+            voters.load(end, membership);
+        }
+        controls.into_iter().filter(|control| control.offset < log.end).for_each(|control| voters.extend(control));
         let mut raft = Self {
             key,
             voters,
+            endpoints,
+            loading: None,
             config,
             random: Random::new(seed),
             epoch: state.epoch,
@@ -95,6 +138,7 @@ impl<T> Raft<T> {
             // What is in a snapshot was committed.
             high_watermark,
             abandoned: Vec::new(),
+            abandoned_change: None,
             outputs: VecDeque::new(),
             is_persisting: false,
             has_stopped: false,
@@ -105,6 +149,9 @@ impl<T> Raft<T> {
     }
 
     fn begin(&mut self, now: Ticks, state: QuorumState) {
+        if KRaftVersion::LATEST < self.voters.kraft_version() {
+            return self.stop(Violation::UnknownKRaftVersion { version: self.voters.kraft_version() });
+        }
         let last_epoch = self.log.last_epoch();
         match state.leader {
             // Its records tell of an epoch of which the state was lost.
@@ -127,6 +174,9 @@ impl<T> Raft<T> {
             Request::EndQuorumEpoch(end) => self.handle_end_quorum_epoch(now, token, &end),
             Request::Fetch(fetch) => self.handle_fetch(now, token, fetch),
             Request::FetchSnapshot(fetch) => self.handle_fetch_snapshot(now, token, fetch),
+            Request::AddVoter(add) => self.handle_add_voter(now, token, add),
+            Request::RemoveVoter(remove) => self.handle_remove_voter(now, token, remove),
+            Request::UpdateVoter(update) => self.handle_update_voter(now, token, update),
         }
         self.drive(now);
     }
@@ -147,15 +197,20 @@ impl<T> Raft<T> {
         match response {
             Response::Vote(answer) => self.handle_vote_answer(now, correlation, answer),
             Response::Fetch(answer) => {
-                let batches = if let Payload::Batches(batches) = payload { batches } else { &[] };
-                self.handle_fetch_answer(now, correlation, &answer, batches);
+                let (batches, controls) = match payload {
+                    Payload::Batches(batches) => (batches, [].as_slice()),
+                    Payload::Records { batches, controls } => (batches, controls),
+                    Payload::None | Payload::Bytes(_) => ([].as_slice(), [].as_slice()),
+                };
+                self.handle_fetch_answer(now, correlation, &answer, batches, controls);
             }
             Response::FetchSnapshot(answer) => {
                 let bytes = if let Payload::Bytes(bytes) = payload { bytes } else { 0 };
                 self.handle_snapshot_answer(now, correlation, &answer, bytes);
             }
-            // All they say is who leads.
+            // All they say is who leads. What was changed is in the log.
             Response::BeginQuorumEpoch(_) | Response::EndQuorumEpoch(_) => {}
+            Response::AddVoter(_) | Response::RemoveVoter(_) | Response::UpdateVoter(_) => {}
         }
         self.drive(now);
     }
@@ -167,6 +222,7 @@ impl<T> Raft<T> {
         }
         self.vote_failed(now, correlation);
         self.fetch_failed(now, correlation);
+        self.versions_failed(correlation);
         self.drive(now);
     }
 
@@ -239,14 +295,20 @@ impl<T> Raft<T> {
     pub fn drop_prefix(&mut self, id: SnapshotId) {
         if self.log.start < id.end && !self.has_stopped {
             self.log.drop_prefix(id.end);
+            self.voters.drop_prefix(id.end);
             self.output(Output::Write(Write::DropPrefix { start: id.end }));
         }
     }
 
-    /// A snapshot that was fetched is loaded, as [`Write::LoadSnapshot`] asked.
+    /// A snapshot that was fetched is loaded, as [`Write::LoadSnapshot`] asked, and its header says nothing of voters.
     pub fn snapshot_loaded(&mut self, now: Ticks, id: SnapshotId) {
+        self.snapshot_loaded_with(now, id, Membership::default());
+    }
+
+    /// A snapshot that was fetched is loaded, as [`Write::LoadSnapshot`] asked; this is what its header says.
+    pub fn snapshot_loaded_with(&mut self, now: Ticks, id: SnapshotId, membership: Membership) {
         if !self.has_stopped {
-            self.snapshot_in_place(now, id);
+            self.snapshot_in_place(now, id, membership);
             self.drive(now);
         }
     }
@@ -273,10 +335,10 @@ impl<T> Raft<T> {
             return None;
         }
         match &self.role {
-            Role::Unattached(unattached) => unattached.next_timeout(self.is_voter()),
+            Role::Unattached(unattached) => unattached.next_timeout(self.may_stand()),
             Role::Prospective(election) | Role::Candidate(election) => Some(election.next_timeout()),
             Role::Leader(leader) => leader.next_timeout(),
-            Role::Follower(follower) => follower.next_timeout(),
+            Role::Follower(follower) => follower.next_timeout(self.proposal().is_some()),
             Role::Resigned(resigned) => Some(resigned.ends_at),
         }
     }
@@ -326,6 +388,24 @@ impl<T> Raft<T> {
         self.high_watermark
     }
 
+    /// The newest voters, committed or not.
+    #[must_use]
+    pub fn voters(&self) -> &VoterSet {
+        self.voters.newest()
+    }
+
+    /// The newest level of `kraft.version`, committed or not.
+    #[must_use]
+    pub fn kraft_version(&self) -> KRaftVersion {
+        self.voters.kraft_version()
+    }
+
+    /// What the header of a snapshot that ends here has to say. Known from the start of the log on.
+    #[must_use]
+    pub fn membership_at(&self, end: Offset) -> Membership {
+        self.voters.at(end)
+    }
+
     /// End of the log, once all outputs are carried out.
     #[must_use]
     pub fn log_end(&self) -> Offset {
@@ -333,7 +413,7 @@ impl<T> Raft<T> {
     }
 
     /// Does everything that is due, and everything that becomes due by it.
-    fn drive(&mut self, now: Ticks) {
+    pub(crate) fn drive(&mut self, now: Ticks) {
         while !self.has_stopped && self.next_timeout().is_some_and(|due| due <= now) {
             match &self.role {
                 Role::Unattached(_) => self.drive_unattached(now),
@@ -373,12 +453,17 @@ impl<T> Raft<T> {
     }
 
     pub(crate) fn is_voter(&self) -> bool {
-        self.voters.contains(self.key)
+        self.voters.newest().contains(self.key)
+    }
+
+    /// Whether this node may be elected.
+    pub(crate) fn may_stand(&self) -> bool {
+        self.is_voter() && self.loading.is_none()
     }
 
     /// The voters other than this node.
     pub(crate) fn other_voters(&self) -> Vec<ReplicaKey> {
-        self.voters.iter().filter(|voter| voter.id != self.key.id).collect()
+        self.voters.newest().iter().filter(|voter| voter.id != self.key.id).collect()
     }
 
     pub(crate) fn output(&mut self, output: Output<T>) {
@@ -394,10 +479,14 @@ impl<T> Raft<T> {
     }
 
     pub(crate) fn send(&mut self, to: NodeId, request: Request) -> CorrelationId {
-        self.correlations += 1;
-        let correlation = CorrelationId(self.correlations);
+        let correlation = self.next_correlation();
         self.output(Output::Send { to, request, correlation });
         correlation
+    }
+
+    pub(crate) fn next_correlation(&mut self) -> CorrelationId {
+        self.correlations += 1;
+        CorrelationId(self.correlations)
     }
 
     pub(crate) fn stop(&mut self, violation: Violation) {

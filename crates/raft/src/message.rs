@@ -2,7 +2,7 @@
 
 use highwater_types::{ErrorCode, LeaderEpoch, NodeId, Offset};
 
-use crate::{ReplicaKey, SnapshotId};
+use crate::{ChangeRefusal, Endpoint, KRaftVersions, ReplicaKey, SnapshotId};
 
 /// A question to another node.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -17,6 +17,12 @@ pub enum Request {
     Fetch(Fetch),
     /// Give me a part of a snapshot.
     FetchSnapshot(FetchSnapshot),
+    /// Let somebody decide.
+    AddVoter(AddVoter),
+    /// Let somebody decide no more.
+    RemoveVoter(RemoveVoter),
+    /// I am a voter, reached elsewhere or with other code than the log says.
+    UpdateVoter(UpdateVoter),
 }
 
 /// A candidate's request for a vote.
@@ -88,6 +94,37 @@ pub struct FetchSnapshot {
     pub position: u64,
 }
 
+/// A request for one voter more (KIP-853).
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct AddVoter {
+    /// Who; the directory must be known.
+    pub key: ReplicaKey,
+    /// Where it is reached. The driver has checked that the default listener of controllers is among them.
+    pub endpoints: Vec<Endpoint>,
+    /// Whether to answer when the change is committed, rather than when it is in the leader's log (KIP-1186).
+    pub ack_when_committed: bool,
+}
+
+/// A request for one voter less (KIP-853).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct RemoveVoter {
+    /// Who; the directory must be known.
+    pub key: ReplicaKey,
+}
+
+/// A voter's request to describe it anew (KIP-853).
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct UpdateVoter {
+    /// The epoch that it is in.
+    pub epoch: LeaderEpoch,
+    /// Who asks.
+    pub key: ReplicaKey,
+    /// Where it is reached. The driver has checked that the default listener of controllers is among them.
+    pub endpoints: Vec<Endpoint>,
+    /// What it supports.
+    pub kraft_versions: KRaftVersions,
+}
+
 /// An answer to a follower that loads a snapshot. The driver of the leader sets the size and adds bytes, at least one if
 /// there is one, or says that the position is out of range.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -115,6 +152,21 @@ pub enum Response {
     Fetch(FetchAnswer),
     /// To a fetch of a part of a snapshot.
     FetchSnapshot(SnapshotAnswer),
+    /// To a request for one voter more.
+    AddVoter(ChangeAnswer),
+    /// To a request for one voter less.
+    RemoveVoter(ChangeAnswer),
+    /// To a request to describe a voter anew.
+    UpdateVoter(ChangeAnswer),
+}
+
+/// An answer to who wants the voters changed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ChangeAnswer {
+    /// Where the node is. Where the wire does not say this, a driver reports epoch 0 and no leader.
+    pub leadership: Leadership,
+    /// Why the voters were not changed, or not yet. A driver that reports an answer need not know.
+    pub refusal: Option<ChangeRefusal>,
 }
 
 /// Which epoch a node is in, and who leads it as far as it knows. Every answer says this.
@@ -170,6 +222,7 @@ impl Response {
             Self::BeginQuorumEpoch(leadership) | Self::EndQuorumEpoch(leadership) => *leadership,
             Self::Fetch(answer) => answer.leadership,
             Self::FetchSnapshot(answer) => answer.leadership,
+            Self::AddVoter(answer) | Self::RemoveVoter(answer) | Self::UpdateVoter(answer) => answer.leadership,
         }
     }
 }

@@ -2,7 +2,7 @@
 
 use highwater_types::{LeaderEpoch, NodeId, Offset};
 
-use crate::{QuorumState, ReplicaKey, Request, Response, RoleName, SnapshotId};
+use crate::{Endpoint, KRaftVersion, QuorumState, ReplicaKey, Request, Response, RoleName, SnapshotId, VoterSet};
 
 /// Which request an answer belongs to; unique for as long as a process runs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -26,6 +26,25 @@ pub enum Output<T> {
         to: NodeId,
         /// What.
         request: Request,
+        /// Under which number its answer is reported.
+        correlation: CorrelationId,
+    },
+    /// Ask one of `controller.quorum.bootstrap.servers`, of which the node's id is not known.
+    SendToBootstrap {
+        /// Which one, from zero.
+        server: u32,
+        /// What.
+        request: Request,
+        /// Under which number its answer is reported.
+        correlation: CorrelationId,
+    },
+    /// Ask a node that is to be a voter which levels of `kraft.version` it supports, by ApiVersions. The answer goes to
+    /// [`Raft::handle_versions`](crate::Raft::handle_versions).
+    AskVersions {
+        /// Whom.
+        replica: ReplicaKey,
+        /// Where it is reached.
+        endpoints: Vec<Endpoint>,
         /// Under which number its answer is reported.
         correlation: CorrelationId,
     },
@@ -90,7 +109,8 @@ pub enum Write {
         position: u64,
     },
     /// The snapshot is complete. Before anything that follows is carried out: sync it, give it its name, and let the log
-    /// begin anew at its end. Load it, and call [`Raft::snapshot_loaded`](crate::Raft::snapshot_loaded).
+    /// begin anew at its end. Load it, and call [`Raft::snapshot_loaded`](crate::Raft::snapshot_loaded) or, if its header
+    /// says who decides, [`Raft::snapshot_loaded_with`](crate::Raft::snapshot_loaded_with).
     LoadSnapshot {
         /// Which one.
         id: SnapshotId,
@@ -106,6 +126,13 @@ pub enum Content {
         voters: Vec<ReplicaKey>,
         /// Those that voted for the leader.
         granting: Vec<ReplicaKey>,
+    },
+    /// A control batch that says who decides from here on.
+    Voters {
+        /// The first record, a KRaftVersionRecord, if there is one.
+        kraft_version: Option<KRaftVersion>,
+        /// The record behind it, a VotersRecord.
+        voters: VoterSet,
     },
     /// The batch that was given to [`Raft::append`](crate::Raft::append) under this number.
     Batch {
@@ -134,6 +161,12 @@ pub enum Violation {
     EpochsExhausted {
         /// The last one.
         epoch: LeaderEpoch,
+    },
+    /// The log is written by newer code.
+    #[error("the log has kraft.version {version}, which this node does not know")]
+    UnknownKRaftVersion {
+        /// The level.
+        version: KRaftVersion,
     },
     /// The leader's newest snapshot lacks what is committed here.
     #[error("the leader of epoch {epoch} offers snapshot {id}, below the high watermark {high_watermark}")]

@@ -18,10 +18,11 @@ use crate::{CorrelationId, ReplicaKey, SnapshotId};
 /// | `Prospective` | `Unattached`, `Follower` | the election takes too long; back to the leader it had, if it had one |
 /// | `Candidate` | `Leader` | a majority has voted for it |
 /// | `Candidate` | `Prospective` | the election takes too long |
-/// | `Leader` | `Resigned` | it is told to, or a majority does not fetch |
+/// | `Leader` | `Resigned` | it is told to, a majority does not fetch, or it is no voter any more |
 /// | `Resigned` | `Unattached` in the next epoch | nobody else was elected in time |
 ///
-/// Nodes that are not voters are only ever `Unattached` or `Follower`.
+/// Nodes that are not voters are only ever `Unattached` or `Follower`; but a leader that is removed leads until that is
+/// committed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum RoleName {
     /// Knows of no leader in its epoch.
@@ -77,6 +78,8 @@ pub(crate) struct Follower {
     /// When a voter gives the leader up.
     pub(crate) timeout_at: Ticks,
     pub(crate) fetching: Fetching,
+    /// When it asks, again, for a change of what the log says of it.
+    pub(crate) propose_at: Ticks,
 }
 
 #[derive(Clone, Debug)]

@@ -6,7 +6,7 @@ use crate::leader::LeaderState;
 use crate::message::{EndQuorumEpoch, Request};
 use crate::output::{Content, Output};
 use crate::role::{Election, Fetching, Follower, Resigned, Role, Unattached};
-use crate::{QuorumState, Raft, ReplicaKey};
+use crate::{ChangeRefusal, QuorumState, Raft, ReplicaKey};
 
 impl<T> Role<T> {
     pub(crate) fn new_unattached(election_at: Ticks, search_at: Ticks) -> Self {
@@ -48,14 +48,14 @@ impl<T> Raft<T> {
         self.epoch = epoch;
         let timeout_at = now.plus_ms(self.config.fetch_timeout_ms);
         let fetching = Fetching::Due(now);
-        self.set_role(Role::Follower(Follower { leader, has_fetched: false, timeout_at, fetching }));
+        self.set_role(Role::Follower(Follower { leader, has_fetched: false, timeout_at, fetching, propose_at: now }));
         self.persist();
         self.announce();
     }
 
     /// Asks whether it would be elected.
     pub(crate) fn become_prospective(&mut self, now: Ticks) {
-        assert!(self.is_voter(), "only voters stand for election");
+        assert!(self.may_stand(), "only voters stand for election");
         let leader = self.leader();
         let election = Election::new(self.key, self.election_deadline(now), leader);
         self.set_role(Role::Prospective(election));
@@ -79,15 +79,16 @@ impl<T> Raft<T> {
     /// Leads the epoch. Its first record, in its epoch, is what lets it commit those before.
     pub(crate) fn become_leader(&mut self, now: Ticks) {
         let Role::Candidate(election) = &self.role else { unreachable!("a leader was a candidate") };
-        assert!(self.voters.is_majority(election.granted.len()), "a leader was elected");
+        assert!(self.voters.newest().is_majority(election.granted.len()), "a leader was elected");
         let granting = election.granted.iter().copied().collect();
         let others = self.other_voters();
         let state = LeaderState::new(now, self.log.end, &others, self.config);
         self.set_role(Role::Leader(state));
         self.persist();
         self.announce();
-        let voters = self.voters.iter().collect();
+        let voters = self.voters.newest().iter().collect();
         self.append_content(Content::LeaderChange { voters, granting }, 1);
+        self.append_first_voters(now);
     }
 
     /// Gives up the leadership and says who should stand for it.
@@ -110,14 +111,16 @@ impl<T> Raft<T> {
     }
 
     fn set_unattached(&mut self, now: Ticks) {
-        let alone = self.is_voter() && self.voters.len() == 1;
+        let alone = self.may_stand() && self.voters.newest().len() == 1;
         let election_at = if alone { now } else { self.election_deadline(now) };
         self.set_role(Role::new_unattached(election_at, now));
     }
 
     fn set_role(&mut self, role: Role<T>) {
         if let Role::Leader(leader) = std::mem::replace(&mut self.role, role) {
-            self.abandoned.extend(leader.into_waiting());
+            let (waiting, change) = leader.into_waiting();
+            self.abandoned.extend(waiting);
+            self.abandoned_change = change;
         }
     }
 
@@ -132,6 +135,9 @@ impl<T> Raft<T> {
         self.output(Output::Role { role, epoch, leader });
         for token in std::mem::take(&mut self.abandoned) {
             self.refuse_fetch(token, ErrorCode::NotLeaderOrFollower);
+        }
+        if let Some((token, name)) = self.abandoned_change.take() {
+            self.answer_change(token, name, Some(ChangeRefusal::NotLeader));
         }
     }
 }

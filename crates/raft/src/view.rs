@@ -3,7 +3,7 @@
 use highwater_types::{LeaderEpoch, NodeId, Offset, Ticks};
 
 use crate::role::Role;
-use crate::{Raft, ReplicaKey, RoleName};
+use crate::{KRaftVersion, Raft, ReplicaKey, RoleName, VoterSet};
 
 /// The quorum as one node sees it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -22,6 +22,10 @@ pub struct QuorumView {
     pub voters: Vec<ReplicaView>,
     /// Who else fetches; empty on other nodes than the leader.
     pub observers: Vec<ReplicaView>,
+    /// The level of `kraft.version`.
+    pub kraft_version: KRaftVersion,
+    /// Where the voters are reached and what they support, as far as the log says.
+    pub voter_set: VoterSet,
 }
 
 /// What a leader knows of a replica.
@@ -51,7 +55,7 @@ impl<T> Raft<T> {
                 voters.sort_by_key(|voter| voter.key.id);
                 (voters, leader.observer_views().collect())
             }
-            _ => (self.voters.iter().map(unknown).collect(), Vec::new()),
+            _ => (self.voters.newest().iter().map(unknown).collect(), Vec::new()),
         };
         QuorumView {
             role: self.role(),
@@ -61,6 +65,8 @@ impl<T> Raft<T> {
             log_end: self.log.end,
             voters,
             observers,
+            kraft_version: self.voters.kraft_version(),
+            voter_set: self.voters.newest().clone(),
         }
     }
 }

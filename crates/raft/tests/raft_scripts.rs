@@ -5,9 +5,10 @@
 use std::fmt::Write as _;
 
 use highwater_raft::{
-    BeginQuorumEpoch, Content, CorrelationId, Diverging, EndQuorumEpoch, Fetch, FetchAnswer, FetchSnapshot,
-    FetchedBatch, Leadership, LogShape, Output, Payload, QuorumState, Raft, RaftConfig, ReplicaKey, Request, Response,
-    Setup, SnapshotAnswer, SnapshotId, Vote, VoteAnswer, VoterSet, Write,
+    AddVoter, BeginQuorumEpoch, ChangeAnswer, Content, Control, ControlRecord, CorrelationId, Diverging,
+    EndQuorumEpoch, Endpoint, Fetch, FetchAnswer, FetchSnapshot, FetchedBatch, KRaftVersion, KRaftVersions, Leadership,
+    LogShape, Membership, Output, Payload, QuorumState, Raft, RaftConfig, RemoveVoter, ReplicaKey, Request, Response,
+    Setup, SnapshotAnswer, SnapshotId, UpdateVoter, Vote, VoteAnswer, Voter, VoterSet, VoterSetup, Write,
 };
 use highwater_testkit::{Runner, run_file};
 use highwater_types::{DirectoryId, ErrorCode, LeaderEpoch, NodeId, Offset, Ticks, Uuid};
@@ -39,6 +40,63 @@ fn optional<T>(word: &str, read: impl Fn(&str) -> T) -> Option<T> {
 /// The value of `name=value` among the words.
 fn option<'w>(words: &[&'w str], name: &str) -> Option<&'w str> {
     words.iter().find_map(|word| word.strip_prefix(name)?.strip_prefix('='))
+}
+
+/// A voter that is reached at its id and supports what there is; `1/9:HOST` is reached elsewhere.
+fn voter(word: &str) -> Voter {
+    let (word, host) = word.split_once(':').map_or((word, None), |(word, host)| (word, Some(host)));
+    let key = key(word);
+    let host = host.map_or_else(|| format!("c{}", key.id), str::to_owned);
+    Voter { key, endpoints: endpoints(&host), kraft_versions: KRaftVersions::SUPPORTED }
+}
+
+/// `-` for none.
+fn endpoints(host: &str) -> Vec<Endpoint> {
+    let hosts = optional(host, str::to_owned).into_iter();
+    hosts.map(|host| Endpoint { listener: "CONTROLLER".to_owned(), host, port: 9093 }).collect()
+}
+
+fn voter_set(word: &str) -> VoterSet {
+    VoterSet::of(word.split(',').filter(|word| !word.is_empty()).map(voter).collect())
+}
+
+/// What snapshots and the bootstrap checkpoint say: `LEVEL:VOTERS`.
+fn membership(word: &str) -> Membership {
+    let (level, voters) = word.split_once(':').unwrap();
+    Membership { kraft_version: level_of(level), voters: voter_set(voters) }
+}
+
+fn level_of(word: &str) -> KRaftVersion {
+    KRaftVersion::new(word.parse().unwrap())
+}
+
+/// Control records, one `;` after the other: `OFFSET:level=N` or `OFFSET:VOTERS`.
+fn controls(words: &str) -> Vec<Control> {
+    let control = |word: &str| {
+        let (at, what) = word.split_once(':').unwrap();
+        let record = match what.strip_prefix("level=") {
+            Some(level) => ControlRecord::KRaftVersion(level_of(level)),
+            None => ControlRecord::Voters(voter_set(what)),
+        };
+        Control { offset: offset(at), record }
+    };
+    words.split(';').map(control).collect()
+}
+
+/// `1`, or `1/9` with a directory.
+fn print_key(key: ReplicaKey) -> String {
+    key.directory.map_or_else(|| key.id.to_string(), |directory| format!("{}/{}", key.id, directory.0.as_bytes()[0]))
+}
+
+/// Voters with their directories and, where that is not what [`voter`] makes, where they are reached.
+fn print_voters(voters: &VoterSet) -> String {
+    let print = |known: &Voter| {
+        let key = known.key;
+        let host = known.endpoints.first().map_or("-", |endpoint| &endpoint.host);
+        let host = if host == format!("c{}", key.id) { String::new() } else { format!(":{host}") };
+        format!("{}{host}", print_key(key))
+    };
+    voters.as_slice().iter().map(print).collect::<Vec<_>>().join(",")
 }
 
 fn plain(keys: &[ReplicaKey]) -> String {
@@ -91,10 +149,23 @@ impl World {
                     .map_or_else(Vec::new, |list| list.split(',').map(snapshot).collect()),
                 epochs: epochs.split(',').filter(|word| !word.is_empty()).map(start).collect(),
             },
-            config: RaftConfig::default(),
+            config: RaftConfig {
+                auto_join: words.contains(&"auto-join"),
+                bootstrap_servers: option(words, "servers").map_or(0, |word| word.parse().unwrap()),
+                ..RaftConfig::default()
+            },
             seed: 1,
         };
-        self.raft = Some(Raft::new(setup, Ticks(0)));
+        let base = option(words, "base").map(|word| {
+            let (end, said) = word.split_once('=').unwrap();
+            (offset(end), membership(said))
+        });
+        let known = VoterSetup {
+            snapshot: base,
+            controls: option(words, "controls").map_or_else(Vec::new, controls),
+            endpoints: option(words, "host").map_or_else(Vec::new, endpoints),
+        };
+        self.raft = Some(Raft::with_voters(setup, known, Ticks(0)));
     }
 
     fn run(&mut self, line: &str) -> String {
@@ -115,6 +186,19 @@ impl World {
             ["fail", _, correlation] => raft.handle_failure(now, CorrelationId(correlation.parse().unwrap())),
             ["snapshot", _, id] => raft.snapshot_taken(snapshot(id)),
             ["drop", _, id] => raft.drop_prefix(snapshot(id)),
+            ["loaded", _, id, said] => raft.snapshot_loaded_with(now, snapshot(id), membership(said)),
+            ["versions", _, correlation, min, max] => {
+                let supported = KRaftVersions { min: level_of(min), max: level_of(max) };
+                raft.handle_versions(now, CorrelationId(correlation.parse().unwrap()), supported);
+            }
+            ["voters"] => {
+                let (voters, level) = (print_voters(raft.voters()), raft.kraft_version());
+                writeln!(out, "voters {voters} at kraft.version {level}").unwrap();
+            }
+            ["voters-at", end] => {
+                let Membership { kraft_version, voters } = raft.membership_at(offset(end));
+                writeln!(out, "voters {} at kraft.version {kraft_version}", print_voters(&voters)).unwrap();
+            }
             ["loaded", _, id] => raft.snapshot_loaded(now, snapshot(id)),
             ["append", _, records] => {
                 self.tags += 1;
@@ -131,9 +215,11 @@ impl World {
                     leader: optional(leader, |word| key(word).id),
                 };
                 let (response, batches) = response(kind, leadership, rest);
+                let controls = option(rest, "controls").map_or_else(Vec::new, controls);
                 let payload = match option(rest, "bytes") {
                     Some(bytes) => Payload::Bytes(bytes.parse().unwrap()),
-                    None => Payload::Batches(&batches),
+                    None if controls.is_empty() => Payload::Batches(&batches),
+                    None => Payload::Records { batches: &batches, controls: &controls },
                 };
                 raft.handle_response(now, correlation, response, payload);
             }
@@ -191,6 +277,18 @@ fn request(kind: &str, words: &[&str]) -> Option<Request> {
             id: snapshot(id),
             position: position.parse().unwrap(),
         }),
+        ("add", [key_word, rest @ ..]) => {
+            let Voter { key, endpoints: usual, .. } = voter(key_word);
+            let endpoints = option(rest, "host").map_or(usual, endpoints);
+            Request::AddVoter(AddVoter { key, endpoints, ack_when_committed: !rest.contains(&"early") })
+        }
+        ("remove", [word]) => Request::RemoveVoter(RemoveVoter { key: key(word) }),
+        ("update", [word, number, rest @ ..]) => {
+            let Voter { key, endpoints, kraft_versions } = voter(word);
+            let max = option(rest, "max").map_or(kraft_versions.max, level_of);
+            let kraft_versions = KRaftVersions { max, ..kraft_versions };
+            Request::UpdateVoter(UpdateVoter { epoch: epoch(number), key, endpoints, kraft_versions })
+        }
         _ => return None,
     })
 }
@@ -219,6 +317,9 @@ fn response(kind: &str, leadership: Leadership, words: &[&str]) -> (Response, Ve
             snapshot: option(words, "snapshot").map(snapshot),
             records_from: batches.first().map(|batch| batch.base),
         }),
+        "added" => Response::AddVoter(ChangeAnswer { leadership, refusal: None }),
+        "removed" => Response::RemoveVoter(ChangeAnswer { leadership, refusal: None }),
+        "updated" => Response::UpdateVoter(ChangeAnswer { leadership, refusal: None }),
         "part" => Response::FetchSnapshot(SnapshotAnswer {
             leadership,
             id: option(words, "id").map_or_else(SnapshotId::default, snapshot),
@@ -246,7 +347,7 @@ fn state(raft: &Raft<u32>, now: Ticks) -> String {
         write!(
             out,
             "\n  {} to {}, fetched {}, caught up {}",
-            replica.key.id,
+            print_key(replica.key),
             or_none(replica.end.map(Offset::value)),
             time(replica.last_fetch),
             time(replica.last_caught_up)
@@ -268,6 +369,10 @@ fn print(output: &Output<u32>) -> String {
                 Content::LeaderChange { voters, granting } => {
                     format!("leader change, voters {}, granting {}", plain(voters), plain(granting))
                 }
+                Content::Voters { kraft_version, voters } => {
+                    let level = kraft_version.map_or(String::new(), |version| format!("kraft.version {version}, "));
+                    format!("{level}voters {}", print_voters(voters))
+                }
                 Content::Batch { tag, records } => format!("batch #{tag} of {records}"),
             };
             format!("write at {} in epoch {epoch}: {content}", base.value())
@@ -283,6 +388,10 @@ fn print(output: &Output<u32>) -> String {
         Output::Write(Write::LoadSnapshot { id }) => format!("load snapshot {}", plain_id(*id)),
         Output::Sync { end } => format!("sync to {}", end.value()),
         Output::Send { to, request, correlation } => format!("to {to} #{}: {}", correlation.0, print_request(request)),
+        Output::SendToBootstrap { server, request, correlation } => {
+            format!("to server {server} #{}: {}", correlation.0, print_request(request))
+        }
+        Output::AskVersions { replica, correlation, .. } => format!("to {} #{}: versions?", replica.id, correlation.0),
         Output::Reply { token, response } => format!("reply to #{token}: {}", print_response(response)),
         Output::HighWatermark(offset) => format!("high watermark {}", offset.value()),
         Output::Role { role, epoch, leader } => format!("now {role:?} in epoch {epoch}, leader {}", or_none(*leader)),
@@ -307,6 +416,14 @@ fn print_request(request: &Request) -> String {
         Request::FetchSnapshot(fetch) => {
             format!("part of snapshot {} from {}, in epoch {}", plain_id(fetch.id), fetch.position, fetch.epoch)
         }
+        Request::AddVoter(AddVoter { key, ack_when_committed, .. }) => {
+            format!("add voter {}{}", key.id, if *ack_when_committed { "" } else { ", answer early" })
+        }
+        Request::RemoveVoter(remove) => format!("remove voter {}", remove.key.id),
+        Request::UpdateVoter(update) => {
+            let hosts: Vec<&str> = update.endpoints.iter().map(|endpoint| endpoint.host.as_str()).collect();
+            format!("update voter {} to {}, in epoch {}", update.key.id, hosts.join(","), update.epoch)
+        }
         Request::Fetch(fetch) => format!(
             "fetch from {} after epoch {}, in epoch {}, high watermark {}, wait {}",
             fetch.offset.value(),
@@ -321,6 +438,14 @@ fn print_request(request: &Request) -> String {
 fn print_response(response: &Response) -> String {
     let Leadership { error, epoch, leader } = response.leadership();
     let what = match response {
+        Response::AddVoter(ChangeAnswer { refusal, .. })
+        | Response::RemoveVoter(ChangeAnswer { refusal, .. })
+        | Response::UpdateVoter(ChangeAnswer { refusal, .. }) => {
+            return match refusal {
+                Some(refusal) => format!("{}: {refusal}", refusal.code().name()),
+                None => "done".to_owned(),
+            };
+        }
         Response::Vote(answer) if answer.granted => "granted".to_owned(),
         Response::Vote(_) => "not granted".to_owned(),
         Response::BeginQuorumEpoch(_) | Response::EndQuorumEpoch(_) => "heard".to_owned(),
@@ -359,6 +484,16 @@ fn leaders() {
 #[test]
 fn snapshots() {
     run("testdata/snapshots.txt");
+}
+
+#[test]
+fn voter_sets() {
+    run("testdata/voter_sets.txt");
+}
+
+#[test]
+fn voter_changes() {
+    run("testdata/voter_changes.txt");
 }
 
 #[test]

@@ -155,6 +155,8 @@ impl Lane {
                 let response: FetchSnapshotResponse<'_> = connection.call(version, &asked, timeout)?;
                 messages::read_snapshot_response(&response).map(owned)
             }
+            // The voters are those of the configuration, so that none asks to be one.
+            Request::AddVoter(_) | Request::RemoveVoter(_) | Request::UpdateVoter(_) => None,
         };
         Ok(match answer {
             Some((response, bytes)) => Event::Answered { correlation, response, bytes },

@@ -284,6 +284,10 @@ impl QuorumThread {
                         self.setup.raft.handle_failure(now, correlation);
                     }
                 }
+                // The voters are those of the configuration: nobody is looked for or examined.
+                Output::SendToBootstrap { correlation, .. } | Output::AskVersions { correlation, .. } => {
+                    self.setup.raft.handle_failure(Now::read().ticks(), correlation);
+                }
                 Output::Reply { token, response } => self.reply(token, response)?,
                 Output::HighWatermark(end) => self.commit(end)?,
                 Output::Role { role, epoch, leader } => self.role_changed(role, epoch, leader),
@@ -315,6 +319,9 @@ impl QuorumThread {
                     self.batches.pop_front().expect("a batch was handed in before it is to be written");
                 assert!(known == tag && base == log.log_end(), "batches are written in order");
                 log.append(batch, epoch, now.wall)?;
+            }
+            Write::Append { content: Content::Voters { .. }, .. } => {
+                unreachable!("voters of the configuration are not changed")
             }
             Write::Fetched { correlation, batches } => {
                 let (known, bytes, ends) = self.payload.as_ref().expect("there was an answer");

@@ -279,6 +279,9 @@ impl World<'_, '_> {
             }
             Output::Write(write) => self.write(index, write),
             Output::Send { to, request, correlation } => self.send(index, to, &request, correlation),
+            Output::SendToBootstrap { .. } | Output::AskVersions { .. } => {
+                unreachable!("the voters are configured, and nobody is added")
+            }
             Output::Reply { token, response } => self.reply(index, token, response),
             Output::HighWatermark(end) => {
                 let all = self.nodes.iter().map(|node| (node.key, &node.disk));
@@ -300,6 +303,7 @@ impl World<'_, '_> {
                 self.values += 1;
                 let records = match content {
                     Content::LeaderChange { .. } => 1,
+                    Content::Voters { kraft_version, .. } => 1 + u32::from(kraft_version.is_some()),
                     Content::Batch { records, .. } => records,
                 };
                 let end = base.plus(u64::from(records));
