@@ -109,7 +109,11 @@ pub(super) fn heartbeat(cx: &mut Cx<'_>, request: &Request<'_>, out: &mut Out) -
     };
     let submitted = cx.node.quorum.decide_for_node(
         cx.peer.token(),
-        move |deciding| deciding.controller.broker_heartbeat(deciding.heartbeats, &heartbeat),
+        move |deciding| {
+            // The broker lives, however long the answer takes to be committed.
+            deciding.heartbeats.touch(node, epoch, deciding.now);
+            deciding.controller.broker_heartbeat(deciding.heartbeats, &heartbeat)
+        },
         |done, answer| {
             if let Some(heartbeats) = &mut done.heartbeats {
                 heartbeats.answered(answer, done.log_end, done.now);

@@ -150,7 +150,10 @@ impl ControllerLink {
                 Side::Here => {
                     let answer = quorum.decide_here(
                         timeout,
-                        move |deciding| deciding.controller.broker_heartbeat(deciding.heartbeats, &heartbeat),
+                        move |deciding| {
+                            deciding.heartbeats.touch(heartbeat.node, heartbeat.epoch, deciding.now);
+                            deciding.controller.broker_heartbeat(deciding.heartbeats, &heartbeat)
+                        },
                         |done, answer| {
                             if let Some(heartbeats) = &mut done.heartbeats {
                                 heartbeats.answered(answer, done.log_end, done.now);
