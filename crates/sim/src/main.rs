@@ -39,6 +39,8 @@ enum Name {
     Group,
     /// A metadata quorum of several nodes.
     Raft,
+    /// A whole cluster: controllers, brokers, producers.
+    Cluster,
 }
 
 impl From<Name> for World {
@@ -48,6 +50,7 @@ impl From<Name> for World {
             Name::Dir => Self::Dir,
             Name::Group => Self::Group,
             Name::Raft => Self::Raft,
+            Name::Cluster => Self::Cluster,
         }
     }
 }

@@ -22,6 +22,8 @@ pub enum World {
     Group,
     /// A metadata quorum of several nodes.
     Raft,
+    /// A whole cluster: controllers, brokers, producers.
+    Cluster,
 }
 
 impl World {
@@ -33,6 +35,7 @@ impl World {
             Self::Dir => "dir",
             Self::Group => "group",
             Self::Raft => "raft",
+            Self::Cluster => "cluster",
         }
     }
 
@@ -47,6 +50,7 @@ impl World {
             Self::Dir => dir_world::run(seed, trace),
             Self::Group => crate::group::run(seed, trace),
             Self::Raft => crate::raft::run(seed, trace),
+            Self::Cluster => crate::cluster::run(seed, trace),
         }
     }
 

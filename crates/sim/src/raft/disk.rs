@@ -9,11 +9,11 @@ use crate::Random;
 
 /// A batch of the log; `value` stands for what is in it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Batch {
-    pub(super) base: Offset,
-    pub(super) end: Offset,
-    pub(super) epoch: LeaderEpoch,
-    pub(super) value: u64,
+pub(crate) struct Batch {
+    pub(crate) base: Offset,
+    pub(crate) end: Offset,
+    pub(crate) epoch: LeaderEpoch,
+    pub(crate) value: u64,
 }
 
 #[derive(Clone, Debug)]
@@ -32,9 +32,9 @@ struct Log {
 
 /// Kept while the node is down.
 #[derive(Debug, Default)]
-pub(super) struct Disk {
+pub(crate) struct Disk {
     /// As the last rename left it.
-    pub(super) state: QuorumState,
+    pub(crate) state: QuorumState,
     /// Written and not yet in place.
     pending_state: Option<QuorumState>,
     /// What is in each snapshot: all batches before its end.
@@ -47,21 +47,21 @@ pub(super) struct Disk {
     /// How many of the unsynced changes the sync under way covers.
     syncing: usize,
     /// Counts what makes the syncs before it meaningless.
-    pub(super) generation: u64,
+    pub(crate) generation: u64,
 }
 
 impl Disk {
     /// The batches that a running node can read.
-    pub(super) fn log(&self) -> &[Batch] {
+    pub(crate) fn log(&self) -> &[Batch] {
         &self.log.batches
     }
 
-    pub(super) fn end(&self) -> Offset {
+    pub(crate) fn end(&self) -> Offset {
         self.log.end()
     }
 
     /// What a node finds when it starts.
-    pub(super) fn shape(&self) -> LogShape {
+    pub(crate) fn shape(&self) -> LogShape {
         let starts = self.log.batches.iter().map(|batch| (batch.epoch, batch.base));
         let mut epochs: Vec<(LeaderEpoch, Offset)> = starts.collect();
         epochs.dedup_by_key(|(epoch, _)| *epoch);
@@ -71,12 +71,12 @@ impl Disk {
     }
 
     /// Every batch that the node has, those that are only in a snapshot included.
-    pub(super) fn whole(&self) -> Vec<Batch> {
+    pub(crate) fn whole(&self) -> Vec<Batch> {
         self.whole_of(&self.log)
     }
 
     /// Whether this batch and so, by log matching, everything before it would survive a kill now.
-    pub(super) fn has_synced(&self, batch: &Batch) -> bool {
+    pub(crate) fn has_synced(&self, batch: &Batch) -> bool {
         self.whole_of(&self.synced).contains(batch)
     }
 
@@ -86,15 +86,15 @@ impl Disk {
         before.iter().chain(&log.batches).copied().collect()
     }
 
-    pub(super) fn append(&mut self, batch: Batch) {
+    pub(crate) fn append(&mut self, batch: Batch) {
         self.change(Change::Append(batch));
     }
 
-    pub(super) fn truncate(&mut self, end: Offset) {
+    pub(crate) fn truncate(&mut self, end: Offset) {
         self.change(Change::Truncate(end));
     }
 
-    pub(super) fn drop_prefix(&mut self, start: Offset) {
+    pub(crate) fn drop_prefix(&mut self, start: Offset) {
         self.change(Change::DropPrefix(start));
     }
 
@@ -103,16 +103,16 @@ impl Disk {
         self.unsynced.push_back(change);
     }
 
-    pub(super) fn snapshot(&self, id: SnapshotId) -> Option<&Vec<Batch>> {
+    pub(crate) fn snapshot(&self, id: SnapshotId) -> Option<&Vec<Batch>> {
         self.snapshots.get(&id)
     }
 
-    pub(super) fn put_snapshot(&mut self, id: SnapshotId, batches: Vec<Batch>) {
+    pub(crate) fn put_snapshot(&mut self, id: SnapshotId, batches: Vec<Batch>) {
         self.snapshots.insert(id, batches);
     }
 
     /// The log begins anew behind a snapshot; safe at once.
-    pub(super) fn load(&mut self, id: SnapshotId, batches: Vec<Batch>) {
+    pub(crate) fn load(&mut self, id: SnapshotId, batches: Vec<Batch>) {
         self.put_snapshot(id, batches);
         self.log = Log { start: id.end, batches: Vec::new() };
         self.synced = self.log.clone();
@@ -121,33 +121,33 @@ impl Disk {
         self.generation += 1;
     }
 
-    pub(super) fn begin_sync(&mut self) {
+    pub(crate) fn begin_sync(&mut self) {
         assert_eq!(self.syncing, 0, "one sync after the other");
         self.syncing = self.unsynced.len();
     }
 
-    pub(super) fn end_sync(&mut self) {
+    pub(crate) fn end_sync(&mut self) {
         for change in self.unsynced.drain(..std::mem::take(&mut self.syncing)) {
             self.synced.carry_out(&change);
         }
     }
 
-    pub(super) fn begin_store(&mut self, state: QuorumState) {
+    pub(crate) fn begin_store(&mut self, state: QuorumState) {
         assert!(self.pending_state.is_none(), "one state after the other");
         self.pending_state = Some(state);
     }
 
-    pub(super) fn is_storing(&self) -> bool {
+    pub(crate) fn is_storing(&self) -> bool {
         self.pending_state.is_some()
     }
 
-    pub(super) fn end_store(&mut self) -> QuorumState {
+    pub(crate) fn end_store(&mut self) -> QuorumState {
         self.state = self.pending_state.take().expect("a state was to be stored");
         self.state
     }
 
     /// The node is killed: some first part of what was not synced is there, and a state on its way may be.
-    pub(super) fn crash(&mut self, random: &mut Random) {
+    pub(crate) fn crash(&mut self, random: &mut Random) {
         let kept = random.index(self.unsynced.len() + 1);
         for change in self.unsynced.drain(..).take(kept) {
             self.synced.carry_out(&change);

@@ -19,4 +19,5 @@ mod node;
 mod plan;
 mod world;
 
+pub(crate) use disk::{Batch, Disk};
 pub(crate) use world::run;
