@@ -77,7 +77,7 @@ impl Script {
             leader_epoch: epoch(leader_epoch),
             log: log.state(),
             high_watermark: offset(high_watermark),
-            config: FollowerConfig { backoff_ms: 1_000 },
+            config: FollowerConfig { backoff_ms: 1_000, ..FollowerConfig::default() },
         });
         Self { log, follower, start_over_at: None }
     }

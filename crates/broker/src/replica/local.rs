@@ -428,7 +428,7 @@ impl LocalPartitions {
                     lag_ms_max: ms("replica.lag.time.max.ms", LeaderConfig::default().lag_ms_max),
                 };
                 let backoff_ms = ms("replica.fetch.backoff.ms", FollowerConfig::default().backoff_ms);
-                Some(Settings { log, leader, follower: FollowerConfig { backoff_ms } })
+                Some(Settings { log, leader, follower: FollowerConfig { backoff_ms, ..FollowerConfig::default() } })
             }
             Err(error) => {
                 tracing::error!(%partition, "configuration is not usable: {error}");

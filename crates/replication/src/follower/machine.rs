@@ -26,11 +26,14 @@ pub struct FollowerSetup {
 pub struct FollowerConfig {
     /// `replica.fetch.backoff.ms`: how long to wait after an error. Default 1 s.
     pub backoff_ms: u64,
+    /// How long to wait, at most, for a leader that has not heard yet that it leads: what it lacks is on its way.
+    /// Default 50 ms.
+    pub unready_backoff_ms: u64,
 }
 
 impl Default for FollowerConfig {
     fn default() -> Self {
-        Self { backoff_ms: 1_000 }
+        Self { backoff_ms: 1_000, unready_backoff_ms: 50 }
     }
 }
 
@@ -264,7 +267,16 @@ impl Follower {
                 self.state = State::Failed;
                 Plan::Fail
             }
-            // A leader that does not know yet, does not know any more, or cannot read at present.
+            // A leader that does not know yet.
+            ErrorCode::NotLeaderOrFollower
+            | ErrorCode::UnknownLeaderEpoch
+            | ErrorCode::UnknownTopicOrPartition
+            | ErrorCode::UnknownTopicId => {
+                let pause_ms = self.config.unready_backoff_ms.min(self.config.backoff_ms);
+                self.state = State::Fetching { not_before: now.plus_ms(pause_ms) };
+                Plan::Nothing
+            }
+            // One that cannot read at present, or says something else.
             _ => self.back_off(now),
         }
     }

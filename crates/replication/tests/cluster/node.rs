@@ -130,7 +130,7 @@ impl Node {
                 leader_epoch: partition.leader_epoch,
                 log: self.log.state(),
                 high_watermark: Offset::new(self.high_watermark),
-                config: FollowerConfig { backoff_ms: 20 },
+                config: FollowerConfig { backoff_ms: 20, ..FollowerConfig::default() },
             };
             self.role = Role::Follower(Box::new(Follower::new(setup)));
             self.assign();

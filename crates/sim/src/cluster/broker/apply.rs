@@ -168,7 +168,7 @@ impl Node {
             leader_epoch: partition.leader_epoch,
             log: self.disk.logs.entry(key).or_default().state(),
             high_watermark: Offset::new(high_watermark),
-            config: FollowerConfig { backoff_ms: ctx.plan.timing.backoff_ms },
+            config: FollowerConfig { backoff_ms: ctx.plan.timing.backoff_ms, ..FollowerConfig::default() },
         };
         let role = Role::Follower(Box::new(Follower::new(setup)));
         let Some(broker) = self.broker_mut() else { return };
