@@ -9,6 +9,7 @@ mod queue;
 mod raft;
 mod random;
 
+pub use cluster::{Cluster, ClusterSetup};
 pub use disk::{Call, DataLoss, DiskStats, EIO, EMFILE, ENOSPC, Effect, Fault, NameLoss, SimDisk};
 pub use fuzz::{Trace, World};
 pub use random::Random;

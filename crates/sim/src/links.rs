@@ -46,6 +46,15 @@ impl Links {
         !self.cut.contains(&(from, to))
     }
 
+    /// Cuts a link, one way, or mends it.
+    pub(crate) fn set_cut(&mut self, from: usize, to: usize, is_cut: bool) {
+        if is_cut {
+            self.cut.insert((from, to));
+        } else {
+            self.cut.remove(&(from, to));
+        }
+    }
+
     /// Cuts some of the links between `nodes` nodes in one of the ways in which networks fail, and mends the others.
     /// Says which way.
     pub(crate) fn cut_somehow(&mut self, random: &mut Random, nodes: usize) -> &'static str {

@@ -2,7 +2,20 @@
 
 use super::broker::partition_of;
 use super::message::Event;
+use super::node::BrokerDisk;
 use super::world::{World, index_of};
+use crate::raft::Disk;
+
+/// What the end of a process takes along.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Loss {
+    /// Only what was in memory.
+    Nothing,
+    /// The power was lost, and with it some of what the replicas' logs have not synced.
+    Unsynced,
+    /// Everything.
+    Disk,
+}
 
 impl World<'_, '_> {
     pub(super) fn break_something(&mut self) {
@@ -27,44 +40,47 @@ impl World<'_, '_> {
     }
 
     /// The process dies. The page cache of the operating system lives on.
-    pub(super) fn kill(&mut self, node: usize, down_ms: u64) {
-        if self.nodes[node].process.is_none() {
-            return;
+    fn kill(&mut self, node: usize, down_ms: u64) {
+        if self.nodes[node].process.is_some() {
+            self.take_down(node, Loss::Nothing);
+            self.ctx.queue.put(self.ctx.now_ms + down_ms, Event::Restarts { node });
         }
-        self.ctx.say(|| format!("{node} is killed for {down_ms} ms"));
-        self.nodes[node].die(&mut self.ctx);
-        self.ctx.queue.put(self.ctx.now_ms + down_ms, Event::Restarts { node });
-        self.check(node);
     }
 
-    /// The node dies, and what its logs have not synced may be gone.
-    pub(super) fn lose_power(&mut self, node: usize, down_ms: u64) {
-        if self.nodes[node].process.is_none() || !self.may_lose_records(node) {
-            return;
+    fn lose_power(&mut self, node: usize, down_ms: u64) {
+        if self.nodes[node].process.is_some() && self.may_lose_records(node) {
+            self.take_down(node, Loss::Unsynced);
+            self.ctx.queue.put(self.ctx.now_ms + down_ms, Event::Restarts { node });
         }
-        self.ctx.say(|| format!("{node} loses power for {down_ms} ms"));
-        self.nodes[node].die(&mut self.ctx);
-        let random = &mut self.ctx.random;
-        for log in self.nodes[node].disk.logs.values_mut().filter(|log| !log.is_synced()) {
-            log.lose_power(random);
-        }
-        self.nodes[node].has_lost_records = self.nodes[node].is_broker;
-        self.ctx.queue.put(self.ctx.now_ms + down_ms, Event::Restarts { node });
-        self.check(node);
     }
 
-    /// The node dies, and comes back with the same id and empty directories. Not one that decides on the metadata.
-    pub(super) fn wipe(&mut self, node: usize, down_ms: u64) {
+    /// The node comes back with the same id and empty directories. Not one that decides on the metadata.
+    fn wipe(&mut self, node: usize, down_ms: u64) {
         let is_voter = node < self.ctx.plan.controllers;
-        if is_voter || self.nodes[node].process.is_none() || !self.may_lose_records(node) {
-            return;
+        if !is_voter && self.nodes[node].process.is_some() && self.may_lose_records(node) {
+            self.take_down(node, Loss::Disk);
+            self.ctx.queue.put(self.ctx.now_ms + down_ms, Event::Restarts { node });
         }
-        self.ctx.say(|| format!("{node} loses its disk for {down_ms} ms"));
-        self.nodes[node].die(&mut self.ctx);
-        self.nodes[node].disk = super::node::BrokerDisk::default();
-        self.nodes[node].metadata = crate::raft::Disk::default();
-        self.nodes[node].has_lost_records = true;
-        self.ctx.queue.put(self.ctx.now_ms + down_ms, Event::Restarts { node });
+    }
+
+    /// The process dies.
+    pub(super) fn take_down(&mut self, node: usize, loss: Loss) {
+        self.ctx.say(|| format!("{node} is killed, losing {loss:?}"));
+        let Self { nodes, ctx, .. } = self;
+        nodes[node].die(ctx);
+        nodes[node].has_lost_records |= nodes[node].is_broker && loss != Loss::Nothing;
+        match loss {
+            Loss::Nothing => {}
+            Loss::Unsynced => {
+                for log in nodes[node].disk.logs.values_mut().filter(|log| !log.is_synced()) {
+                    log.lose_power(&mut ctx.random);
+                }
+            }
+            Loss::Disk => {
+                nodes[node].disk = BrokerDisk::default();
+                nodes[node].metadata = Disk::default();
+            }
+        }
         self.check(node);
     }
 

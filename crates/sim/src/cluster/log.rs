@@ -113,6 +113,11 @@ impl Log {
         }
     }
 
+    /// Every record that is there.
+    pub(super) fn records(&self) -> &[Record] {
+        &self.records
+    }
+
     pub(super) fn sync(&mut self) {
         self.synced = self.end();
     }

@@ -20,15 +20,20 @@
 //! heals: every broker must be let in, every partition led, every replica in sync, and another write acknowledged.
 
 mod active;
+mod administrator;
 mod broker;
+mod check;
 mod context;
 mod faults;
+mod heal;
 mod judge;
 mod log;
 mod message;
 mod node;
 mod plan;
 mod quorum;
+mod script;
 mod world;
 
+pub use script::{Cluster, ClusterSetup};
 pub(crate) use world::run;

@@ -70,6 +70,11 @@ impl Node {
         broker.is_woken = true;
         let keys: Vec<PartitionKey> = broker.replicas.keys().copied().collect();
         for key in keys {
+            // To a leadership that has ended in the meantime it was never said.
+            let epoch = partition_of(image, &key).map(|partition| partition.leader_epoch);
+            if self.leader(&key).map(Leader::leader_epoch) != epoch {
+                continue;
+            }
             let to = self.leader_mut(&key).and_then(|leader| leader.set_config(leader_config(ctx, image, &key)));
             if let Some(to) = to {
                 self.set_high_watermark(key, to.value());

@@ -5,7 +5,7 @@ use highwater_replication::fetcher::PartitionKey;
 use highwater_replication::leader::{
     Acknowledgement, Acks, Input, IsrAnswer, IsrProposal, Leader, Output, ProposalId, RecoveryState,
 };
-use highwater_types::{LeaderEpoch, Offset};
+use highwater_types::{ErrorCode, LeaderEpoch, Offset};
 
 use super::super::context::Context;
 use super::super::log::Record;
@@ -143,9 +143,11 @@ impl Node {
 
     /// A producer's batch has reached this node.
     pub(in super::super) fn produce(&mut self, ctx: &mut Context<'_, '_>, key: PartitionKey, acks: Acks, value: u64) {
-        let Some(leader) = self.leader(&key) else { return };
-        if leader.admit(acks).is_err() {
-            return;
+        let Some(leader) = self.leader(&key) else {
+            return ctx.judge.partitions.refused(value, ErrorCode::NotLeaderOrFollower);
+        };
+        if let Err(error) = leader.admit(acks) {
+            return ctx.judge.partitions.refused(value, error.code());
         }
         let record = Record { epoch: leader.leader_epoch(), value };
         let log = self.disk.logs.get_mut(&key).expect("a replica has a log");
@@ -172,7 +174,10 @@ impl Node {
         ctx.judge.partitions.committed(key, epoch, &self.disk.logs[&key], high_watermark);
         parked.retain(|(offset, record)| match leader.acknowledge(Acks::All, Offset::new(offset + 1)) {
             Acknowledgement::Wait => true,
-            Acknowledgement::Refused(_) => false,
+            Acknowledgement::Refused(error) => {
+                ctx.judge.partitions.refused(record.value, error.code());
+                false
+            }
             Acknowledgement::Ready => {
                 ctx.judge.partitions.acknowledged(key, *offset, *record);
                 false

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use highwater_replication::fetcher::PartitionKey;
-use highwater_types::{LeaderEpoch, NodeId};
+use highwater_types::{ErrorCode, LeaderEpoch, NodeId};
 
 use super::super::log::{Log, Record};
 
@@ -11,6 +11,8 @@ use super::super::log::{Log, Record};
 #[derive(Debug, Default)]
 pub(in super::super) struct PartitionsJudge {
     partitions: BTreeMap<PartitionKey, Partition>,
+    /// What producers were told, by the values that they sent.
+    outcomes: BTreeMap<u64, ErrorCode>,
 }
 
 #[derive(Debug, Default)]
@@ -120,8 +122,19 @@ impl PartitionsJudge {
     pub(in super::super) fn acknowledged(&mut self, key: PartitionKey, offset: u64, record: Record) {
         let partition = self.partitions.entry(key).or_default();
         partition.acknowledged += 1;
+        self.outcomes.insert(record.value, ErrorCode::None);
         let committed = usize::try_from(offset).ok().and_then(|index| partition.committed.get(index));
         assert!(partition.is_lost || committed == Some(&record), "R4: {record:?} at {offset}, where {committed:?} is");
+    }
+
+    /// A producer is told something else.
+    pub(in super::super) fn refused(&mut self, value: u64, code: ErrorCode) {
+        self.outcomes.insert(value, code);
+    }
+
+    /// What a producer was told of its record; `None` for nothing.
+    pub(in super::super) fn outcome(&self, value: u64) -> Option<ErrorCode> {
+        self.outcomes.get(&value).copied()
     }
 
     /// R7: records were cut off.
@@ -138,7 +151,7 @@ impl Partition {
     /// Everything before the high watermark of a leader is committed.
     fn commit(&mut self, log: &Log, epoch: LeaderEpoch, high_watermark: u64) {
         let is_late = self.unclean_epoch.is_some_and(|unclean| epoch < unclean);
-        self.is_lost |= is_late && (self.committed.len() as u64) < high_watermark;
+        self.is_lost |= is_late && log.matched < high_watermark;
         while !self.is_lost && (self.committed.len() as u64) < high_watermark {
             let offset = self.committed.len() as u64;
             self.committed.push(log.record(offset).expect("what was not committed was not deleted"));
