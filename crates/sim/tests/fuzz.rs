@@ -53,13 +53,18 @@ fn quorums_keep_what_is_committed() {
 }
 
 #[test]
+fn clusters_keep_what_is_acknowledged() {
+    play(World::Cluster, 0..200);
+}
+
+#[test]
 fn a_seed_is_one_history() {
     let told = |world: World, seed| {
         let mut lines = Vec::new();
         world.run(seed, &mut Trace::to(&mut |line| lines.push(line)).with_calls(true));
         lines
     };
-    for world in [World::Log, World::Dir, World::Group, World::Raft] {
+    for world in [World::Log, World::Dir, World::Group, World::Raft, World::Cluster] {
         assert_eq!(told(world, 3), told(world, 3));
         assert_ne!(told(world, 3), told(world, 4));
     }

@@ -20,8 +20,8 @@ impl World<'_, '_> {
                 let is_current = state.is_some_and(|state| state.leader_epoch == leader.leader_epoch());
                 if let Some(state) = state.filter(|_| is_current) {
                     // Eligible leaders have what is committed, and while too few are in sync nothing more is.
-                    let required = (min_insync_replicas(&image, key) as usize).min(state.replicas.len());
-                    let eligible = state.elr.iter().filter(|_| required <= leader.isr().len());
+                    let required = || (min_insync_replicas(&image, key) as usize).min(state.replicas.len());
+                    let eligible = state.elr.iter().filter(|_| required() <= leader.isr().len());
                     let mut electable = state.isr.iter().chain(eligible);
                     let missing = electable.find(|member| !leader.maximal_isr().any(|known| known == **member));
                     assert_eq!(missing, None, "R2: {id} does not reckon with it: {state:?}");

@@ -63,6 +63,8 @@ pub(super) struct Process {
     pub(super) applied: Offset,
     /// What has changed of it since the broker looked.
     pub(super) delta: MetadataDelta,
+    /// The broker has not looked since something was applied.
+    pub(super) has_news: bool,
     /// The broker has to look at everything.
     pub(super) is_reloaded: bool,
     /// Where the epoch begins that this node leads: once that is committed, it is the active controller.
@@ -130,6 +132,7 @@ impl Node {
             committed: controller_of(ctx.judge.metadata.image_at(loaded)),
             applied: loaded,
             delta: MetadataDelta::default(),
+            has_news: true,
             is_reloaded: true,
             active_from: None,
             active: None,

@@ -139,7 +139,7 @@ impl Node {
                 self.metadata.load(id, batches);
                 process.committed = controller_of(ctx.judge.metadata.image_at(id.end));
                 process.applied = id.end;
-                process.is_reloaded = true;
+                (process.has_news, process.is_reloaded) = (true, true);
                 let (node, incarnation, at_ms) = (self.index, self.incarnation, ctx.disk_done_at_ms());
                 ctx.queue.put(at_ms, Event::Loaded { node, incarnation, id });
             }
@@ -183,6 +183,7 @@ impl Node {
                 }
             }
             process.applied = batch.end;
+            process.has_news = true;
         }
         ctx.judge.metadata.check_image(self.key, process.applied, &process.committed.image());
     }

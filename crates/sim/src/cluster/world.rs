@@ -3,7 +3,7 @@
 use highwater_raft::{ReplicaKey, VoterSet};
 use highwater_replication::fetcher::PartitionKey;
 use highwater_replication::leader::Acks;
-use highwater_types::NodeId;
+use highwater_types::{NodeId, Offset};
 
 use super::broker::Role;
 use super::context::Context;
@@ -115,9 +115,20 @@ impl<'t, 'f> World<'t, 'f> {
         if let Event::Flushes { node } = event {
             return self.flush(node);
         }
+        let before = self.knowledge(node);
+        let may_matter = !is_of_quorum(&event);
         self.nodes[node].handle(&mut self.ctx, event);
         self.end_if_allowed(node);
-        self.check(node);
+        // What the quorum says among itself changes nothing of what is judged here, until something is committed.
+        if may_matter || before != self.knowledge(node) {
+            self.check(node);
+        }
+    }
+
+    /// What is committed of the metadata, and what a node has applied of it.
+    fn knowledge(&self, node: usize) -> (Offset, Option<Offset>) {
+        let applied = self.nodes[node].process.as_ref().map(|process| process.applied);
+        (self.ctx.judge.metadata.end(), applied)
     }
 
     /// The event, unless it is a message over a link that is cut.
@@ -166,12 +177,7 @@ impl<'t, 'f> World<'t, 'f> {
 
     /// The partitions that there are.
     pub(super) fn keys(&self) -> Vec<PartitionKey> {
-        let image = self.ctx.judge.metadata.image();
-        let keys_of = |topic: &std::sync::Arc<highwater_metadata::TopicImage>| {
-            let id = topic.id();
-            topic.partitions().map(|(partition, _)| PartitionKey { topic: id, partition }).collect::<Vec<_>>()
-        };
-        image.topics().flat_map(keys_of).collect()
+        self.ctx.judge.metadata.keys().to_vec()
     }
 
     fn produce_somewhere(&mut self) {
@@ -212,6 +218,17 @@ impl<'t, 'f> World<'t, 'f> {
         let at_ms = self.ctx.now_ms + self.ctx.random.between(1, 2 * self.ctx.plan.snapshot_every_ms);
         self.ctx.queue.put(at_ms, Event::Snapshots);
     }
+}
+
+fn is_of_quorum(event: &Event) -> bool {
+    matches!(
+        event,
+        Event::Asked { .. }
+            | Event::Answered { .. }
+            | Event::Unanswered { .. }
+            | Event::Stored { .. }
+            | Event::Synced { .. }
+    )
 }
 
 pub(super) fn index_of(node: NodeId) -> usize {

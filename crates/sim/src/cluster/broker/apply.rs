@@ -20,6 +20,9 @@ impl Node {
         let id = self.id();
         let Some(process) = &mut self.process else { return };
         let Some(broker) = &mut process.broker else { return };
+        if !std::mem::take(&mut process.has_news) {
+            return;
+        }
         let image = process.committed.image();
         if !broker.is_loaded && image.broker(id).is_none_or(|known| known.incarnation != broker.incarnation) {
             return;

@@ -1,11 +1,12 @@
 //! The metadata: one log, one state at each of its offsets, and what every state must be like.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use highwater_metadata::{Controller, LeaderRecovery, MetadataImage, MetadataRecord, PartitionImage, features};
 use highwater_raft::ReplicaKey;
 use highwater_replication::fetcher::PartitionKey;
-use highwater_types::{LeaderEpoch, NodeId, Offset};
+use highwater_types::{LeaderEpoch, NodeId, Offset, PartitionIndex, TopicId};
 
 use super::super::broker::{min_insync_replicas, partition_of};
 use super::super::node::controller_config;
@@ -21,7 +22,11 @@ pub(in super::super) struct MetadataJudge {
     /// What that amounts to.
     reference: Controller,
     /// The same, after each batch and at the beginning.
-    images: BTreeMap<Offset, MetadataImage>,
+    images: BTreeMap<Offset, Arc<MetadataImage>>,
+    /// The last of them.
+    image: Arc<MetadataImage>,
+    /// The partitions in it.
+    keys: Vec<PartitionKey>,
     /// Who led each epoch of each partition.
     leaders: BTreeMap<(PartitionKey, LeaderEpoch), Option<NodeId>>,
     /// Unclean elections that the judge of the partitions has not heard of.
@@ -31,12 +36,15 @@ pub(in super::super) struct MetadataJudge {
 impl Default for MetadataJudge {
     fn default() -> Self {
         let reference = Controller::new(controller_config());
-        let images = BTreeMap::from([(Offset::ZERO, reference.image())]);
+        let image = Arc::new(reference.image());
+        let images = BTreeMap::from([(Offset::ZERO, Arc::clone(&image))]);
         Self {
             quorum_leaders: BTreeMap::new(),
             committed: Vec::new(),
             reference,
             images,
+            image,
+            keys: Vec::new(),
             leaders: BTreeMap::new(),
             unclean: Vec::new(),
         }
@@ -45,8 +53,13 @@ impl Default for MetadataJudge {
 
 impl MetadataJudge {
     /// The state as of the last committed record.
-    pub(in super::super) fn image(&self) -> &MetadataImage {
-        self.images.last_key_value().expect("there is one at the beginning").1
+    pub(in super::super) fn image(&self) -> &Arc<MetadataImage> {
+        &self.image
+    }
+
+    /// The partitions in it.
+    pub(in super::super) fn keys(&self) -> &[PartitionKey] {
+        &self.keys
     }
 
     pub(in super::super) fn image_at(&self, offset: Offset) -> &MetadataImage {
@@ -109,7 +122,12 @@ impl MetadataJudge {
                 check_brokers(&image);
             }
         }
-        self.images.insert(batch.end, self.reference.image());
+        self.image = Arc::new(self.reference.image());
+        self.images.insert(batch.end, Arc::clone(&self.image));
+        let key = |topic: TopicId| move |partition: PartitionIndex| PartitionKey { topic, partition };
+        let keys =
+            self.image.topics().flat_map(|topic| topic.partitions().map(|(index, _)| index).map(key(topic.id())));
+        self.keys = keys.collect();
     }
 
     /// A node has applied everything before `applied`.
@@ -117,7 +135,7 @@ impl MetadataJudge {
         // Behind the others it is on its way there, and will be looked at then.
         if applied == self.end() {
             assert!(
-                image == self.image(),
+                *image == *self.image,
                 "R12: {key} has another state at {applied}: {image:?}, not {:?}",
                 self.image()
             );
