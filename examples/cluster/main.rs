@@ -4,6 +4,7 @@
 //! in one place. `README.md` beside this file does the same with processes and `kill`.
 
 use std::collections::BTreeMap;
+use std::io::Write;
 use std::net::{Ipv4Addr, TcpListener};
 use std::path::Path;
 use std::time::Duration;
@@ -17,6 +18,7 @@ use highwater_wire::messages::{CreateTopicsRequest, CreateTopicsResponse, Metada
 type Fallible<T> = Result<T, Box<dyn std::error::Error>>;
 
 fn main() -> Fallible<()> {
+    let mut out = std::io::stdout();
     let directory = tempfile::tempdir()?;
     let ports = free_ports(6)?;
     let (clients, controllers) = ports.split_at(3);
@@ -27,12 +29,12 @@ fn main() -> Fallible<()> {
     for (id, node) in &nodes {
         assert!(node.readiness().wait(Duration::from_secs(30)), "node {id} was not let in");
     }
-    println!("three nodes at {clients:?}");
+    writeln!(out, "three nodes at {clients:?}")?;
 
     let mut first = connect(clients[0])?;
     create_topic(&mut first, "events")?;
     let (leader, in_sync) = leader_of(&mut first, "events")?;
-    println!("node {leader} leads, in sync are {in_sync:?}");
+    writeln!(out, "node {leader} leads, in sync are {in_sync:?}")?;
 
     // A leader that ends hands over first: nobody has to miss it for the length of a session.
     let at = nodes.iter().position(|(id, _)| *id == leader).ok_or("the leader is one of the nodes")?;
@@ -40,7 +42,7 @@ fn main() -> Fallible<()> {
     let (id, _) = nodes.first().ok_or("two are left")?;
     let mut another = connect(clients[usize::try_from(id - 1)?])?;
     let (next, in_sync) = leader_of(&mut another, "events")?;
-    println!("node {leader} was shut down: node {next} leads, in sync are {in_sync:?}");
+    writeln!(out, "node {leader} was shut down: node {next} leads, in sync are {in_sync:?}")?;
     assert_ne!(leader, next);
     Ok(())
 }
