@@ -268,7 +268,7 @@ impl Broker {
                 registration,
                 link: ControllerLink::new(links),
                 directories: directories.clone(),
-                metadata: Arc::clone(quorum.state()),
+                view: Arc::clone(&view),
                 broker_epoch: Arc::clone(&broker_epoch),
                 heartbeat_ms: number(static_config, "broker.heartbeat.interval.ms", 2000),
                 hands_over: static_config.flag("controlled.shutdown.enable").unwrap_or(true),

@@ -21,5 +21,4 @@ pub(crate) use active::{ControllerError, Deciding};
 pub(crate) use handle::QuorumHandle;
 pub(crate) use log::{MetadataLog, MetadataLogError};
 pub(crate) use start::{QuorumSetup, QuorumStartError};
-pub(crate) use state::SharedState;
 pub(crate) use thread::{Change, RaftReply};

@@ -1,16 +1,15 @@
 //! What every thread may know of the quorum.
 
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
-use highwater_types::{LeaderEpoch, NodeId, Offset};
+use highwater_types::{LeaderEpoch, NodeId};
 use parking_lot::{Condvar, Mutex};
 
-/// Who leads the quorum, as this node knows, and how far it has applied the metadata.
+/// Who leads the quorum, as this node knows.
 #[derive(Debug, Default)]
 pub(crate) struct SharedState {
     is_active: AtomicBool,
-    applied: AtomicU64,
     leadership: Mutex<Leadership>,
     changed: Condvar,
 }
@@ -32,11 +31,6 @@ impl SharedState {
     /// The node that leads the quorum, if that is known.
     pub(crate) fn leader(&self) -> Option<NodeId> {
         self.leadership.lock().leader
-    }
-
-    /// Offset of the last record that is applied here.
-    pub(crate) fn applied_offset(&self) -> Offset {
-        Offset::new(self.applied.load(Ordering::Acquire))
     }
 
     /// Waits until somebody leads, for `timeout` at most; if it is this node, until it is the active controller.
@@ -65,10 +59,6 @@ impl SharedState {
         self.is_active.store(is_active, Ordering::Release);
         self.leadership.lock().is_active = is_active;
         self.changed.notify_all();
-    }
-
-    pub(super) fn applied(&self, offset: Offset) {
-        self.applied.store(offset.value(), Ordering::Release);
     }
 
     /// The quorum's thread has ended: nobody will ever lead.

@@ -445,7 +445,6 @@ impl QuorumThread {
 
     fn publish(&mut self) {
         let offset = Offset::from_wire(self.applied.to_wire() - 1).unwrap_or(Offset::ZERO);
-        self.setup.shared.applied(offset);
         let completions = std::mem::take(&mut self.completions);
         let delta = self.delta.take();
         match &self.setup.broker {

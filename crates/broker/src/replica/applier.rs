@@ -55,15 +55,17 @@ impl Applier {
             let left = next_tick.saturating_duration_since(Instant::now());
             match self.setup.changes.recv_timeout(left) {
                 Ok(change) => self.apply(change),
-                Err(RecvTimeoutError::Timeout) => {
-                    if let Some(broker) = &self.setup.broker
-                        && self.is_loaded
-                    {
-                        broker.local.tick(Now::read());
-                    }
-                    next_tick = Instant::now() + TICK;
-                }
+                Err(RecvTimeoutError::Timeout) => {}
                 Err(RecvTimeoutError::Disconnected) => return,
+            }
+            // However fast the changes come.
+            if next_tick <= Instant::now() {
+                if let Some(broker) = &self.setup.broker
+                    && self.is_loaded
+                {
+                    broker.local.tick(Now::read());
+                }
+                next_tick = Instant::now() + TICK;
             }
         }
     }

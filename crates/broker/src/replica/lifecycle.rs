@@ -14,7 +14,7 @@ use parking_lot::{Condvar, Mutex};
 use super::controller_link::{ControllerLink, LinkError};
 use crate::lifecycle::{Event, spawn};
 use crate::partition::Directories;
-use crate::quorum::SharedState;
+use crate::view::ViewCell;
 
 /// What a broker's life needs.
 pub(crate) struct LifeSetup {
@@ -22,7 +22,7 @@ pub(crate) struct LifeSetup {
     pub(crate) link: ControllerLink,
     pub(crate) directories: Directories,
     /// What the broker has applied of the metadata.
-    pub(crate) metadata: Arc<SharedState>,
+    pub(crate) view: Arc<ViewCell>,
     /// The registration of this process, for who has to name it; 0 while it has none.
     pub(crate) broker_epoch: Arc<AtomicU64>,
     /// `broker.heartbeat.interval.ms`.
@@ -190,7 +190,7 @@ impl BrokerLife {
             let heartbeat = BrokerHeartbeat {
                 node: setup.registration.node,
                 epoch,
-                metadata_offset: setup.metadata.applied_offset(),
+                metadata_offset: setup.view.load().metadata_offset,
                 want_fence: !is_loaded,
                 want_shutdown: leaves,
                 offline_log_dirs: offline(&setup.directories),
