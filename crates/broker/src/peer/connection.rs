@@ -47,6 +47,8 @@ pub struct PeerConnection {
     correlation_id: i32,
     out: Vec<u8>,
     input: Vec<u8>,
+    /// How long the socket waits for bytes, as it was told last.
+    read_timeout: Option<Duration>,
     broken: bool,
 }
 
@@ -81,6 +83,7 @@ impl PeerConnection {
             correlation_id: 0,
             out: Vec::new(),
             input: Vec::new(),
+            read_timeout: None,
             broken: false,
         };
         connection.negotiate(config.connect_timeout)?;
@@ -193,7 +196,10 @@ impl PeerConnection {
         Ok(())
     }
 
-    /// Lets `read` wait for bytes until the deadline; at least one, or an error.
+    /// Lets `read` wait for bytes; at least one, or an error.
+    ///
+    /// A single wait may last for `timeout`, whatever is left until the deadline: the socket is told so once, not with
+    /// every read, so that an answer in parts may take twice as long.
     fn read_some(
         &mut self,
         mut read: impl FnMut(&mut TcpStream) -> io::Result<usize>,
@@ -202,11 +208,10 @@ impl PeerConnection {
         timeout: Duration,
     ) -> Result<usize, PeerError> {
         loop {
-            let left = deadline.saturating_duration_since(Instant::now());
-            let outcome = if left.is_zero() {
+            let outcome = if deadline <= Instant::now() {
                 Err(ErrorKind::TimedOut.into())
             } else {
-                self.stream.set_read_timeout(Some(left)).and_then(|()| read(&mut self.stream))
+                self.set_read_timeout(timeout).and_then(|()| read(&mut self.stream))
             };
             match outcome {
                 Ok(0) => return Err(self.fail("receive from", ErrorKind::UnexpectedEof.into())),
@@ -220,6 +225,14 @@ impl PeerConnection {
                 Err(error) => return Err(self.fail("receive from", error)),
             }
         }
+    }
+
+    fn set_read_timeout(&mut self, timeout: Duration) -> io::Result<()> {
+        if self.read_timeout != Some(timeout) {
+            self.stream.set_read_timeout(Some(timeout))?;
+            self.read_timeout = Some(timeout);
+        }
+        Ok(())
     }
 
     fn check(&mut self, op: &'static str) -> Result<(), PeerError> {

@@ -51,8 +51,10 @@ pub(super) struct Interrupt(Mutex<InterruptState>);
 
 #[derive(Default)]
 struct InterruptState {
-    /// The connection on which an answer is waited for.
-    waiting: Option<PeerHandle>,
+    /// Closes the connection, while there is one.
+    connection: Option<PeerHandle>,
+    /// An answer is waited for on it.
+    is_waiting: bool,
     /// The wait was ended.
     is_interrupted: bool,
     is_stopped: bool,
@@ -62,8 +64,8 @@ impl Interrupt {
     /// Ends the wait, if there is one: something else has become due.
     pub(super) fn interrupt(&self) {
         let mut state = self.0.lock();
-        if let Some(handle) = state.waiting.take() {
-            handle.close();
+        if std::mem::take(&mut state.is_waiting) {
+            state.connection.iter().for_each(PeerHandle::close);
             state.is_interrupted = true;
         }
     }
@@ -74,20 +76,22 @@ impl Interrupt {
         self.interrupt();
     }
 
-    fn begin(&self, handle: Option<PeerHandle>) {
+    fn connected(&self, connection: Option<PeerHandle>) {
+        self.0.lock().connection = connection;
+    }
+
+    fn begin(&self) {
         let mut state = self.0.lock();
-        state.is_interrupted = false;
+        (state.is_waiting, state.is_interrupted) = (true, false);
         if state.is_stopped {
-            handle.iter().for_each(PeerHandle::close);
-        } else {
-            state.waiting = handle;
+            state.connection.iter().for_each(PeerHandle::close);
         }
     }
 
     /// Whether the wait was ended from outside.
     fn end(&self) -> bool {
         let mut state = self.0.lock();
-        state.waiting = None;
+        state.is_waiting = false;
         state.is_interrupted
     }
 }
@@ -250,7 +254,7 @@ impl FetchThread {
         let version = connection.version(ApiKey::Fetch, FETCH_VERSION)?;
         let asked = wire_request(request, &self.settings);
         let wait = Duration::from_millis(u64::try_from(self.settings.wait_ms).unwrap_or(0));
-        self.interrupt.begin(connection.handle().ok());
+        self.interrupt.begin();
         if !self.commands.is_empty() {
             // They came before there was anything to interrupt.
             self.interrupt.interrupt();
@@ -304,7 +308,10 @@ impl FetchThread {
                     .answer_bytes_max
                     .max(2 * usize::try_from(self.settings.response_bytes_max).unwrap_or(0)),
             };
-            self.connection = Some(PeerConnection::connect(host, *port, &config)?);
+            let connection = PeerConnection::connect(host, *port, &config)?;
+            // Without it waits are not cut short.
+            self.interrupt.connected(connection.handle().ok());
+            self.connection = Some(connection);
         }
         Ok(())
     }
