@@ -2,7 +2,7 @@
 
 use highwater_metadata::{
     AlterReassignments, ConfigEdit, CreateTopics, Election, IncrementalAlterConfigs, IncrementalResource,
-    MetadataRecord, NewTopic, PartitionImage, ReassignPartition,
+    MetadataRecord, NewTopic, PartitionImage, ReassignPartition, TopicSelector,
 };
 use highwater_raft::RoleName;
 use highwater_types::{PartitionIndex, TopicId, Uuid};
@@ -81,7 +81,7 @@ impl World<'_, '_> {
         }
         let partition = random.below(u64::try_from(plan.partitions).unwrap_or_default());
         let partition = PartitionIndex::new(u32::try_from(partition).unwrap_or_default());
-        match random.below(6) {
+        match random.below(7) {
             0 | 1 => controller.elect_leaders(Election::Preferred, &[(TOPIC.to_owned(), partition.to_wire())]).records,
             2 | 3 if !self.nodes.iter().any(|node| node.has_lost_records) => {
                 let mut brokers: Vec<i32> = image.brokers().map(|broker| broker.node.to_wire()).collect();
@@ -103,6 +103,10 @@ impl World<'_, '_> {
                 let resource = IncrementalResource { kind: 2, name: TOPIC.to_owned(), changes: vec![change] };
                 let request = IncrementalAlterConfigs { resources: vec![resource], validate_only: false };
                 controller.incremental_alter_configs(&request).records
+            }
+            5 if random.chance(10) => {
+                let selector = TopicSelector { name: Some(TOPIC.to_owned()), id: None };
+                controller.delete_topics(&[selector]).records
             }
             _ => Vec::new(),
         }

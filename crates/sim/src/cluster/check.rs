@@ -37,16 +37,17 @@ impl World<'_, '_> {
                 continue;
             };
             let electable = state.isr.iter().chain(&state.elr).map(|member| index_of(*member));
-            if let Some(member) = electable.clone().find(|member| !self.is_complete(*member, &key)) {
+            let has_lost = |member: usize| self.nodes[member].has_lost_records;
+            if !state.isr.is_empty() && electable.clone().all(has_lost) {
+                // The controller has taken all others for dead, before it could hear that this one has lost records: the
+                // last replica standing, against which only a larger `min.insync.replicas` helps (KIP-966). A leader that
+                // does not know of it may still count on what this one had.
+                self.ctx.judge.partitions.lose(&key);
+            } else if let Some(member) = electable.clone().find(|member| !self.is_complete(*member, &key)) {
                 let log = self.nodes[member].disk.logs.get(&key).map(|log| log.matched);
                 let committed = self.ctx.judge.partitions.committed_end(&key);
-                let has_lost = |member: usize| self.nodes[member].has_lost_records;
-                assert!(has_lost(member), "R3: {member} has {log:?} of {committed}, in {state:?}");
-                // The controller has taken all others for dead, before it could hear that this one has lost records: the
-                // last replica standing, against which only a larger `min.insync.replicas` helps (KIP-966).
-                if electable.clone().all(has_lost) {
-                    self.ctx.judge.partitions.lose(&key);
-                }
+                let is_known = self.nodes[member].has_lost_records;
+                assert!(is_known, "R3: {member} has {log:?} of {committed}, in {state:?}");
             }
         }
         self.note_registrations(&image);

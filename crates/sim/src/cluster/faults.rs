@@ -47,7 +47,7 @@ impl World<'_, '_> {
         }
     }
 
-    fn lose_power(&mut self, node: usize, down_ms: u64) {
+    pub(super) fn lose_power(&mut self, node: usize, down_ms: u64) {
         if self.nodes[node].process.is_some() && self.may_lose_records(node) {
             self.take_down(node, Loss::Unsynced);
             self.ctx.queue.put(self.ctx.now_ms + down_ms, Event::Restarts { node });

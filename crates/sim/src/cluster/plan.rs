@@ -30,6 +30,10 @@ pub(super) struct Plan {
     pub(super) snapshot_every_ms: u64,
     /// Mean time between syncs of a broker's logs.
     pub(super) flush_every_ms: u64,
+    /// Syncs of a broker's logs in a hundred that fail, after which the broker ends.
+    pub(super) sync_failure_percent: u64,
+    /// Such syncs in a hundred after which leaders delete records at the front of their logs.
+    pub(super) delete_percent: u64,
     /// Most batches in an answer.
     pub(super) batches_max: u64,
     /// Answers in a hundred whose records are read from the file only when they are sent.
@@ -80,6 +84,8 @@ impl Plan {
             admin_every_ms: random.pick(&[500, 2_000, 5_000]),
             snapshot_every_ms: random.pick(&[1_000, 4_000, 100_000]),
             flush_every_ms: random.pick(&[100, 2_000, 100_000]),
+            sync_failure_percent: random.pick(&[0, 0, 3]),
+            delete_percent: random.pick(&[0, 0, 20]),
             batches_max: random.pick(&[1, 3, 100]),
             late_read_percent: random.pick(&[0, 20]),
             kill_percent: random.pick(&[20, 50, 80]),

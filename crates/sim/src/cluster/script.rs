@@ -353,6 +353,8 @@ fn plan_of(setup: ClusterSetup) -> Plan {
         admin_every_ms: never_ms,
         snapshot_every_ms: never_ms,
         flush_every_ms: never_ms,
+        sync_failure_percent: 0,
+        delete_percent: 0,
         batches_max: 100,
         late_read_percent: 0,
         kill_percent: 0,

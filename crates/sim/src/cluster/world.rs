@@ -167,9 +167,17 @@ impl<'t, 'f> World<'t, 'f> {
     }
 
     fn flush(&mut self, node: usize) {
+        if self.ctx.random.chance(self.ctx.plan.sync_failure_percent) {
+            // What was to be synced may be gone, whatever the page cache says: nothing but to start anew.
+            self.lose_power(node, 500);
+        }
         if self.nodes[node].process.is_some() {
             self.nodes[node].disk.logs.values_mut().for_each(super::log::Log::sync);
             self.nodes[node].write_checkpoint();
+            if self.ctx.random.chance(self.ctx.plan.delete_percent) {
+                self.nodes[node].delete_records(&mut self.ctx);
+                self.check(node);
+            }
         }
         let at_ms = self.ctx.now_ms + self.ctx.random.between(1, 2 * self.ctx.plan.flush_every_ms);
         self.ctx.queue.put(at_ms, Event::Flushes { node });

@@ -166,6 +166,15 @@ impl Node {
         self.acknowledge(ctx, key);
     }
 
+    /// Deletes some of what is committed at the front of the logs of leaders, as DeleteRecords and retention do.
+    pub(in super::super) fn delete_records(&mut self, ctx: &mut Context<'_, '_>) {
+        let Some(broker) = self.process.as_mut().and_then(|process| process.broker.as_mut()) else { return };
+        for (key, replica) in broker.replicas.iter().filter(|(_, replica)| matches!(replica.role, Role::Leader(_))) {
+            let log = self.disk.logs.get_mut(key).expect("a replica has a log");
+            log.delete_before(replica.high_watermark.saturating_sub(ctx.random.below(20)));
+        }
+    }
+
     /// Answers the producers whose records are committed.
     pub(super) fn acknowledge(&mut self, ctx: &mut Context<'_, '_>, key: PartitionKey) {
         let Some(broker) = self.process.as_mut().and_then(|process| process.broker.as_mut()) else { return };
