@@ -91,7 +91,7 @@ impl Client {
         let partition = PartitionProduceData { index: 0, records: Records::Bytes(&records), ..Default::default() };
         let topic =
             TopicProduceData { name: topic.into(), partition_data: vec![partition].into(), ..Default::default() };
-        let request = ProduceRequest { acks, timeout_ms: 3000, topic_data: vec![topic].into(), ..Default::default() };
+        let request = ProduceRequest { acks, timeout_ms: 10_000, topic_data: vec![topic].into(), ..Default::default() };
         let response: Result<ProduceResponse<'_>, _> = self.0.call(9, &request, PATIENCE);
         let response = response.map_err(|_| ErrorCode::NetworkException)?;
         let topic = response.responses.iter().next().expect("one topic");

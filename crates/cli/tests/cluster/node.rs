@@ -33,7 +33,7 @@ impl Cluster {
     pub(crate) fn new(controllers: &[u32], brokers: &[u32], settings: &[&str]) -> Self {
         let ports = free_ports(controllers.len() + brokers.len());
         let (first, second) = ports.split_at(controllers.len());
-        let short = ["broker.session.timeout.ms=1500", "broker.heartbeat.interval.ms=200"];
+        let short = ["broker.session.timeout.ms=3000", "broker.heartbeat.interval.ms=300"];
         Self {
             directory: tempfile::tempdir().expect("a temporary directory"),
             cluster_id: "cluster-under-test".to_owned(),
