@@ -93,15 +93,12 @@ impl ControllerLink {
         self.ask(move |side| {
             let connection = match side {
                 Side::Here => {
+                    // The process that had this node's id before is gone: this one has its directories. Its session
+                    // need not run out, as it must for a broker elsewhere.
                     let node = registration.node;
                     return Ok(quorum.decide_here(
                         timeout,
-                        move |deciding| {
-                            let image = deciding.controller.image();
-                            let incarnation = registration.incarnation;
-                            deciding.heartbeats.check_registration(&image, node, incarnation, deciding.now)?;
-                            deciding.controller.register_broker(&registration, deciding.log_end)
-                        },
+                        move |deciding| deciding.controller.register_broker(&registration, deciding.log_end),
                         move |done, epoch| {
                             if let Some(heartbeats) = &mut done.heartbeats {
                                 heartbeats.registered(node, *epoch, done.now);
