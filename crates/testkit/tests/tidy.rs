@@ -48,6 +48,7 @@ const MAY_DEPEND_ON: &[(&str, &[&str])] = &[
         ],
     ),
     ("testkit", &["log", "wire", "records", "types"]),
+    ("faults", &["broker", "records", "sim", "testkit", "types", "wire"]),
     ("examples", &["client", "broker", "log", "records", "wire", "types"]),
     (
         "benches",
