@@ -73,7 +73,8 @@ impl Log {
     /// Carries out [`Plan::Append`](highwater_replication::follower::Plan::Append).
     pub(super) fn append_fetched(&mut self, records: &[Record], epoch_max: LeaderEpoch) -> AppendOutcome {
         let taken = records.iter().take_while(|record| record.epoch <= epoch_max);
-        let latest = self.records.last().map(|record| record.epoch);
+        // What is deleted does not count, though it may still be there.
+        let latest = self.records.last().filter(|_| self.start < self.end()).map(|record| record.epoch);
         if !latest.into_iter().chain(taken.clone().map(|record| record.epoch)).is_sorted() {
             return AppendOutcome::Corrupt;
         }
