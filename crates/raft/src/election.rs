@@ -10,8 +10,9 @@ use crate::role::{Election, Role};
 use crate::{Raft, ReplicaKey};
 
 impl Election {
-    pub(crate) fn new(own: ReplicaKey, ends_at: Ticks, leader: Option<NodeId>) -> Self {
-        let granted = BTreeSet::from([own]);
+    /// `own` is the candidate if it is a voter, and so has a vote itself.
+    pub(crate) fn new(own: Option<ReplicaKey>, ends_at: Ticks, leader: Option<NodeId>) -> Self {
+        let granted = own.into_iter().collect();
         Self { granted, rejected: BTreeSet::new(), ends_at, retries: Vec::new(), asked: Vec::new(), leader }
     }
 

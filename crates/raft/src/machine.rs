@@ -400,7 +400,8 @@ impl<T> Raft<T> {
         self.voters.kraft_version()
     }
 
-    /// What the header of a snapshot that ends here has to say. Known from the start of the log on.
+    /// What the header of a snapshot that ends here has to say. Known from the start of the log on, unless a snapshot is
+    /// being loaded.
     #[must_use]
     pub fn membership_at(&self, end: Offset) -> Membership {
         self.voters.at(end)
@@ -456,9 +457,11 @@ impl<T> Raft<T> {
         self.voters.newest().contains(self.key)
     }
 
-    /// Whether this node may be elected.
+    /// Whether this node may stand for election: also while it is not known that its removal is committed. The voters
+    /// that are left may need the record of that from it, and cannot be elected themselves before they have it.
     pub(crate) fn may_stand(&self) -> bool {
-        self.is_voter() && self.loading.is_none()
+        let committed = self.high_watermark.unwrap_or(Offset::ZERO);
+        self.loading.is_none() && self.voters.has_had(self.key, committed)
     }
 
     /// The voters other than this node.

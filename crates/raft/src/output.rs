@@ -127,13 +127,20 @@ pub enum Content {
         /// Those that voted for the leader.
         granting: Vec<ReplicaKey>,
     },
-    /// A control batch that says who decides from here on.
-    Voters {
-        /// The first record, a KRaftVersionRecord, if there is one.
-        kraft_version: Option<KRaftVersion>,
-        /// The record behind it, a VotersRecord.
-        voters: VoterSet,
+    /// A control batch with three records: the first leader, a KRaftVersionRecord and a VotersRecord, which say what the
+    /// bootstrap checkpoint does, for those who have none.
+    FirstLeaderChange {
+        /// The voters, by id.
+        voters: Vec<ReplicaKey>,
+        /// Those that voted for the leader.
+        granting: Vec<ReplicaKey>,
+        /// The level of the KRaftVersionRecord.
+        kraft_version: KRaftVersion,
+        /// The voters of the VotersRecord.
+        voter_set: VoterSet,
     },
+    /// A control batch with one record, a VotersRecord: who decides from here on.
+    Voters(VoterSet),
     /// The batch that was given to [`Raft::append`](crate::Raft::append) under this number.
     Batch {
         /// The number.

@@ -21,8 +21,8 @@ use crate::{CorrelationId, ReplicaKey, SnapshotId};
 /// | `Leader` | `Resigned` | it is told to, a majority does not fetch, or it is no voter any more |
 /// | `Resigned` | `Unattached` in the next epoch | nobody else was elected in time |
 ///
-/// Nodes that are not voters are only ever `Unattached` or `Follower`; but a leader that is removed leads until that is
-/// committed.
+/// Nodes that are not voters are only ever `Unattached` or `Follower`; but a voter that is removed can be elected and
+/// lead until that is committed, without a vote of its own.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum RoleName {
     /// Knows of no leader in its epoch.

@@ -4,7 +4,7 @@ use highwater_types::{ErrorCode, LeaderEpoch, NodeId, Ticks};
 
 use crate::leader::LeaderState;
 use crate::message::{EndQuorumEpoch, Request};
-use crate::output::{Content, Output};
+use crate::output::Output;
 use crate::role::{Election, Fetching, Follower, Resigned, Role, Unattached};
 use crate::{ChangeRefusal, QuorumState, Raft, ReplicaKey};
 
@@ -57,7 +57,7 @@ impl<T> Raft<T> {
     pub(crate) fn become_prospective(&mut self, now: Ticks) {
         assert!(self.may_stand(), "only voters stand for election");
         let leader = self.leader();
-        let election = Election::new(self.key, self.election_deadline(now), leader);
+        let election = Election::new(self.own_vote(), self.election_deadline(now), leader);
         self.set_role(Role::Prospective(election));
         self.announce();
         self.ask_for_votes();
@@ -69,7 +69,7 @@ impl<T> Raft<T> {
         let Some(epoch) = self.next_epoch() else { return };
         self.epoch = epoch;
         self.voted = Some(self.key);
-        let election = Election::new(self.key, self.election_deadline(now), None);
+        let election = Election::new(self.own_vote(), self.election_deadline(now), None);
         self.set_role(Role::Candidate(election));
         self.persist();
         self.announce();
@@ -86,9 +86,7 @@ impl<T> Raft<T> {
         self.set_role(Role::Leader(state));
         self.persist();
         self.announce();
-        let voters = self.voters.newest().iter().collect();
-        self.append_content(Content::LeaderChange { voters, granting }, 1);
-        self.append_first_voters(now);
+        self.append_leader_change(granting);
     }
 
     /// Gives up the leadership and says who should stand for it.
@@ -104,6 +102,10 @@ impl<T> Raft<T> {
         }
     }
 
+    fn own_vote(&self) -> Option<ReplicaKey> {
+        self.is_voter().then_some(self.key)
+    }
+
     /// Between one and two election timeouts from now.
     pub(crate) fn election_deadline(&mut self, now: Ticks) -> Ticks {
         let timeout_ms = self.config.election_timeout_ms;
@@ -111,7 +113,7 @@ impl<T> Raft<T> {
     }
 
     fn set_unattached(&mut self, now: Ticks) {
-        let alone = self.may_stand() && self.voters.newest().len() == 1;
+        let alone = self.may_stand() && self.is_voter() && self.voters.newest().len() == 1;
         let election_at = if alone { now } else { self.election_deadline(now) };
         self.set_role(Role::new_unattached(election_at, now));
     }

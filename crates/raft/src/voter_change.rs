@@ -11,9 +11,7 @@ use crate::message::{AddVoter, ChangeAnswer, RemoveVoter, Request, Response, Upd
 use crate::output::{Content, CorrelationId, Output};
 use crate::refusal::ENDPOINTS_MAX;
 use crate::role::Role;
-use crate::{
-    ChangeRefusal, Control, ControlRecord, Endpoint, KRaftVersion, KRaftVersions, Raft, ReplicaKey, Voter, VoterSet,
-};
+use crate::{ChangeRefusal, Control, ControlRecord, Endpoint, KRaftVersions, Raft, ReplicaKey, Voter, VoterSet};
 
 /// A change that the leader works on, and who is told of its end.
 #[derive(Clone, Debug)]
@@ -80,7 +78,7 @@ impl<T> Raft<T> {
     pub(crate) fn handle_remove_voter(&mut self, now: Ticks, token: T, remove: RemoveVoter) {
         match self.check_remove(remove.key) {
             Ok(voters) => {
-                let end = self.append_voters(now, None, voters);
+                let end = self.append_voters(now, voters);
                 self.begin_change(now, token, ChangeName::Remove, Stage::Committing { end });
                 self.advance_high_watermark(now);
             }
@@ -101,7 +99,7 @@ impl<T> Raft<T> {
         let refusal = match self.check_update(update) {
             Ok(voters) => {
                 if voters != *self.voters.newest() {
-                    self.append_voters(now, None, voters);
+                    self.append_voters(now, voters);
                 }
                 None
             }
@@ -208,7 +206,7 @@ impl<T> Raft<T> {
         }
         let (voter, ack_when_committed) = (voter.clone(), *ack_when_committed);
         let voters = self.voters.newest().with(voter).expect("no other change of the voters was made meanwhile");
-        let end = self.append_voters(now, None, voters);
+        let end = self.append_voters(now, voters);
         let Role::Leader(leader) = &mut self.role else { unreachable!("this was checked") };
         if ack_when_committed {
             let change = leader.change.as_mut().expect("this was checked");
@@ -253,25 +251,26 @@ impl<T> Raft<T> {
         self.reply(token, response);
     }
 
-    /// The first leader of a quorum writes what its bootstrap checkpoint says to the log, for those who have none.
-    pub(crate) fn append_first_voters(&mut self, now: Ticks) {
-        let version = self.voters.kraft_version();
-        if version.is_dynamic() && self.voters.newest_since() == Offset::ZERO {
-            let voters = self.voters.newest().clone();
-            self.append_voters(now, Some(version), voters);
+    /// Appends the first record of a leader. The first leader of a quorum adds what its bootstrap checkpoint says, all or
+    /// nothing.
+    pub(crate) fn append_leader_change(&mut self, granting: Vec<ReplicaKey>) {
+        let voters = self.voters.newest().iter().collect();
+        let kraft_version = self.voters.kraft_version();
+        if !kraft_version.is_dynamic() || self.voters.newest_since() != Offset::ZERO {
+            self.append_content(Content::LeaderChange { voters, granting }, 1);
+            return;
         }
+        let voter_set = self.voters.newest().clone();
+        let content = Content::FirstLeaderChange { voters, granting, kraft_version, voter_set: voter_set.clone() };
+        let at = self.append_content(content, 3).base.next();
+        self.voters.extend(Control { offset: at, record: ControlRecord::KRaftVersion(kraft_version) });
+        self.voters.extend(Control { offset: at.next(), record: ControlRecord::Voters(voter_set) });
     }
 
     /// Appends voters, who decide from here on. Says where the log ends.
-    fn append_voters(&mut self, now: Ticks, kraft_version: Option<KRaftVersion>, voters: VoterSet) -> Offset {
-        let records = 1 + u32::from(kraft_version.is_some());
-        let appended = self.append_content(Content::Voters { kraft_version, voters: voters.clone() }, records);
-        let mut offset = appended.base;
-        if let Some(version) = kraft_version {
-            self.voters.extend(Control { offset, record: ControlRecord::KRaftVersion(version) });
-            offset = offset.next();
-        }
-        self.voters.extend(Control { offset, record: ControlRecord::Voters(voters) });
+    fn append_voters(&mut self, now: Ticks, voters: VoterSet) -> Offset {
+        let appended = self.append_content(Content::Voters(voters.clone()), 1);
+        self.voters.extend(Control { offset: appended.base, record: ControlRecord::Voters(voters) });
         let others = self.other_voters();
         let is_alone = self.is_voter() && others.is_empty();
         if let Role::Leader(leader) = &mut self.role {

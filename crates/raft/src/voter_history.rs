@@ -2,7 +2,7 @@
 
 use highwater_types::Offset;
 
-use crate::{Control, ControlRecord, KRaftVersion, Membership, VoterSet};
+use crate::{Control, ControlRecord, KRaftVersion, Membership, ReplicaKey, VoterSet};
 
 /// The voters and the level of `kraft.version`, by offset.
 ///
@@ -47,6 +47,11 @@ impl VoterHistory {
     /// Zero if they come from elsewhere than the log.
     pub(crate) fn newest_since(&self) -> Offset {
         self.voters.newest().0
+    }
+
+    /// Whether this replica is a voter by the voters after `end` or any later ones.
+    pub(crate) fn has_had(&self, replica: ReplicaKey, end: Offset) -> bool {
+        self.voters.since(end).any(|voters| voters.contains(replica))
     }
 
     /// What a snapshot that ends here has to say.
@@ -100,6 +105,12 @@ impl<V> Timeline<V> {
         &known.unwrap_or(&self.base).1
     }
 
+    /// What is in force at `end`, and what follows.
+    fn since(&self, end: Offset) -> impl Iterator<Item = &V> {
+        let later = self.later.iter().filter(move |(since, _)| end < *since);
+        later.map(|(_, value)| value).chain([self.at(end)])
+    }
+
     fn push(&mut self, since: Offset, value: V) {
         self.later.push((since, value));
     }
@@ -124,7 +135,6 @@ impl<V> Timeline<V> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::ReplicaKey;
     use highwater_types::NodeId;
 
     fn set(ids: &[u32]) -> VoterSet {

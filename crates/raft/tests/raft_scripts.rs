@@ -369,10 +369,13 @@ fn print(output: &Output<u32>) -> String {
                 Content::LeaderChange { voters, granting } => {
                     format!("leader change, voters {}, granting {}", plain(voters), plain(granting))
                 }
-                Content::Voters { kraft_version, voters } => {
-                    let level = kraft_version.map_or(String::new(), |version| format!("kraft.version {version}, "));
-                    format!("{level}voters {}", print_voters(voters))
-                }
+                Content::FirstLeaderChange { voters, granting, kraft_version, voter_set } => format!(
+                    "leader change, voters {}, granting {}; kraft.version {kraft_version}; voters {}",
+                    plain(voters),
+                    plain(granting),
+                    print_voters(voter_set)
+                ),
+                Content::Voters(voters) => format!("voters {}", print_voters(voters)),
                 Content::Batch { tag, records } => format!("batch #{tag} of {records}"),
             };
             format!("write at {} in epoch {epoch}: {content}", base.value())

@@ -320,7 +320,7 @@ impl QuorumThread {
                 assert!(known == tag && base == log.log_end(), "batches are written in order");
                 log.append(batch, epoch, now.wall)?;
             }
-            Write::Append { content: Content::Voters { .. }, .. } => {
+            Write::Append { content: Content::FirstLeaderChange { .. } | Content::Voters { .. }, .. } => {
                 unreachable!("voters of the configuration are not changed")
             }
             Write::Fetched { correlation, batches } => {

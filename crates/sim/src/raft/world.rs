@@ -303,7 +303,7 @@ impl World<'_, '_> {
                 self.values += 1;
                 let records = match content {
                     Content::LeaderChange { .. } => 1,
-                    Content::Voters { kraft_version, .. } => 1 + u32::from(kraft_version.is_some()),
+                    Content::FirstLeaderChange { .. } | Content::Voters { .. } => unreachable!("the voters are fixed"),
                     Content::Batch { records, .. } => records,
                 };
                 let end = base.plus(u64::from(records));
