@@ -70,14 +70,15 @@ impl World<'_, '_> {
         nodes[node].die(ctx);
         nodes[node].has_lost_records |= nodes[node].is_broker && loss != Loss::Nothing;
         match loss {
-            Loss::Nothing => {}
+            Loss::Nothing => nodes[node].disk.logs.values_mut().for_each(|log| log.restart(false)),
             Loss::Unsynced => {
-                for log in nodes[node].disk.logs.values_mut().filter(|log| !log.is_synced()) {
+                for log in nodes[node].disk.logs.values_mut() {
                     log.lose_power(&mut ctx.random);
                 }
             }
             Loss::Disk => {
-                nodes[node].disk = BrokerDisk::default();
+                let files = nodes[node].disk.files.take();
+                nodes[node].disk = BrokerDisk { files, ..BrokerDisk::default() };
                 nodes[node].metadata = Disk::default();
             }
         }

@@ -4,6 +4,7 @@ use highwater_replication::follower::{AppendOutcome, BatchSpan, LogState};
 use highwater_replication::{EpochEnd, EpochTable};
 use highwater_types::{LeaderEpoch, Offset};
 
+use super::real_log::{End, RealLog};
 use crate::Random;
 
 /// A batch of one record.
@@ -16,8 +17,10 @@ pub(super) struct Record {
 }
 
 /// The log of one replica.
-#[derive(Clone, Debug, Default)]
+#[derive(Debug, Default)]
 pub(super) struct Log {
+    /// Its files, in the histories that have them: then this is what they must hold.
+    real: Option<Box<RealLog>>,
     /// Offset of the first of `records`.
     base: u64,
     /// First offset that is not deleted.
@@ -32,6 +35,11 @@ pub(super) struct Log {
 }
 
 impl Log {
+    /// A log whose files are on a disk that belongs to `seed`.
+    pub(super) fn with_files(seed: u64) -> Self {
+        Self { real: Some(Box::new(RealLog::new(seed))), ..Self::default() }
+    }
+
     pub(super) fn start(&self) -> u64 {
         self.start
     }
@@ -63,9 +71,16 @@ impl Log {
     /// A leader epoch begins at the end of the log. The checkpoint of the epochs is synced.
     pub(super) fn assign(&mut self, epoch: LeaderEpoch) {
         self.assign_at(epoch, self.end());
+        self.in_files(|real| real.assign(epoch));
     }
 
+    /// Appends what a leader was sent.
     pub(super) fn append(&mut self, record: Record) {
+        self.push(record);
+        self.in_files(|real| real.append(record));
+    }
+
+    fn push(&mut self, record: Record) {
         self.assign_at(record.epoch, self.end());
         self.records.push(record);
     }
@@ -75,10 +90,13 @@ impl Log {
         let taken = records.iter().take_while(|record| record.epoch <= epoch_max);
         // What is deleted does not count, though it may still be there.
         let latest = self.records.last().filter(|_| self.start < self.end()).map(|record| record.epoch);
+        let from = self.end();
         if !latest.into_iter().chain(taken.clone().map(|record| record.epoch)).is_sorted() {
+            self.in_files(|real| assert!(!real.append_fetched(from, records, epoch_max), "epochs go down"));
             return AppendOutcome::Corrupt;
         }
-        taken.for_each(|record| self.append(*record));
+        taken.for_each(|record| self.push(*record));
+        self.in_files(|real| assert!(real.append_fetched(from, records, epoch_max), "proper batches"));
         AppendOutcome::Appended
     }
 
@@ -95,11 +113,13 @@ impl Log {
         self.synced = self.synced.min(to);
         self.matched = self.matched.min(to);
         self.epochs.retain(|(_, start)| *start < to);
+        self.in_files(|real| real.truncate(to));
         (to, removed)
     }
 
     pub(super) fn start_over(&mut self, at: u64) {
-        *self = Self { base: at, start: at, synced: at, matched: at, ..Self::default() };
+        *self = Self { real: self.real.take(), base: at, start: at, synced: at, matched: at, ..Self::default() };
+        self.in_files(|real| real.start_over(at));
     }
 
     pub(super) fn delete_before(&mut self, start: u64) {
@@ -112,6 +132,7 @@ impl Log {
             self.epochs.drain(..containing);
             self.epochs[0].1 = start;
         }
+        self.in_files(|real| real.delete_before(start));
     }
 
     /// Every record that is there.
@@ -121,18 +142,47 @@ impl Log {
 
     pub(super) fn sync(&mut self) {
         self.synced = self.end();
-    }
-
-    /// Whether a power loss could take anything.
-    pub(super) fn is_synced(&self) -> bool {
-        self.synced == self.end()
+        self.in_files(RealLog::sync);
     }
 
     /// The power is lost: so is some part of the end that was not synced.
     pub(super) fn lose_power(&mut self, random: &mut Random) {
+        if let Some(real) = &mut self.real {
+            real.restart(End::PowerLoss);
+            self.take_over_files();
+            return;
+        }
         let end = random.between(self.synced.max(self.start), self.end());
         if end < self.end() {
             self.truncate(end);
+        }
+    }
+
+    /// The process ends, and what it has written stays.
+    pub(super) fn restart(&mut self, is_clean: bool) {
+        let before = (self.start, self.end());
+        if let Some(real) = &mut self.real {
+            real.restart(if is_clean { End::Clean } else { End::Killed });
+            self.take_over_files();
+            assert_eq!(before, (self.start, self.end()), "what was written is there");
+        }
+    }
+
+    /// The log is what its files hold.
+    fn take_over_files(&mut self) {
+        let Some(real) = &mut self.real else { return };
+        let synced = self.synced;
+        (self.start, self.epochs, self.base, self.records) = real.content();
+        (self.synced, self.matched) = (synced.min(self.end()), self.start);
+        assert!(synced <= self.end(), "what was synced to {synced} is there, and not only up to {}", self.end());
+    }
+
+    /// Does the same to the files.
+    fn in_files(&mut self, act: impl FnOnce(&mut RealLog)) {
+        if let Some(real) = &mut self.real {
+            act(real);
+            let shape = real.shape();
+            assert_eq!(shape, (self.start, self.end(), self.epochs.clone()), "the files are another log");
         }
     }
 

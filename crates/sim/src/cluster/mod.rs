@@ -2,7 +2,8 @@
 //!
 //! Every node runs the real machines: the quorum's, the controller's, the leaders', followers' and fetchers' of its
 //! replicas. The driver here keeps their contracts, and no more; the metadata log and the replicas' logs are in memory,
-//! and lose what was not synced when the power goes. One clock, one network that loses, delays, repeats, reorders and is
+//! and lose what was not synced when the power goes. In one history of ten the replicas have real logs too, with files on
+//! faulty disks, which must be what those in memory are, and say after a power loss what is left of them. One clock, one network that loses, delays, repeats, reorders and is
 //! cut one way, both ways or in part, one source of chance. A judge looks on from outside, after every event. It knows the
 //! invariants by their names in the correctness map:
 //!
@@ -32,6 +33,7 @@ mod message;
 mod node;
 mod plan;
 mod quorum;
+mod real_log;
 mod script;
 mod world;
 

@@ -12,6 +12,7 @@ use super::broker::Broker;
 use super::context::Context;
 use super::log::Log;
 use super::message::{Event, Token};
+use crate::Random;
 use crate::raft::{Batch, Disk};
 
 /// A node of the cluster.
@@ -40,11 +41,24 @@ pub(super) struct Node {
 /// What a broker keeps on its disk.
 #[derive(Debug, Default)]
 pub(super) struct BrokerDisk {
+    /// Where the chance of the next log's disk comes from, where logs have files.
+    pub(super) files: Option<Random>,
     pub(super) logs: BTreeMap<PartitionKey, Log>,
     /// High watermarks, as they were written last.
     pub(super) checkpoint: BTreeMap<PartitionKey, u64>,
     /// Under which registration the broker has ended cleanly.
     pub(super) clean_shutdown: Option<BrokerEpoch>,
+}
+
+impl BrokerDisk {
+    /// The log of a replica, an empty one if there is none.
+    pub(super) fn log(&mut self, key: PartitionKey) -> &mut Log {
+        let files = &mut self.files;
+        self.logs.entry(key).or_insert_with(|| match files {
+            Some(random) => Log::with_files(random.bits()),
+            None => Log::default(),
+        })
+    }
 }
 
 /// What is gone when the process ends.

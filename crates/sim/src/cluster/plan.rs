@@ -40,6 +40,8 @@ pub(super) struct Plan {
     pub(super) late_read_percent: u64,
     /// Leader changes, kills and so on that are about a broker's process rather than the network, in a hundred faults.
     pub(super) kill_percent: u64,
+    /// Whether the replicas' logs are real ones, with files, beside those in memory.
+    pub(super) has_files: bool,
     pub(super) timing: Timing,
 }
 
@@ -89,6 +91,8 @@ impl Plan {
             batches_max: random.pick(&[1, 3, 100]),
             late_read_percent: random.pick(&[0, 20]),
             kill_percent: random.pick(&[20, 50, 80]),
+            // From elsewhere, so that a history with files is the same as without.
+            has_files: Random::new(!random.clone().bits()).chance(10),
             timing: Timing {
                 session_timeout_ms,
                 heartbeat_ms: session_timeout_ms / 4,

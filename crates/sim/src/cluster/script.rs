@@ -358,6 +358,7 @@ fn plan_of(setup: ClusterSetup) -> Plan {
         batches_max: 100,
         late_read_percent: 0,
         kill_percent: 0,
+        has_files: true,
         timing: Timing {
             session_timeout_ms: Cluster::SESSION_MS,
             heartbeat_ms: Cluster::SESSION_MS / 4,

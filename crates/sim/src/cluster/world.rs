@@ -37,7 +37,9 @@ impl<'t, 'f> World<'t, 'f> {
         let nodes: Vec<Node> = (0..plan.nodes())
             .map(|index| {
                 let clock_permille = random.pick(&[1000, 1000, 900, 1100]);
-                Node::new(index, key(index), voters.clone(), plan.is_broker(index), clock_permille)
+                let mut node = Node::new(index, key(index), voters.clone(), plan.is_broker(index), clock_permille);
+                node.disk.files = plan.has_files.then(|| Random::new(!random.clone().bits()));
+                node
             })
             .collect();
         let ctx = Context {

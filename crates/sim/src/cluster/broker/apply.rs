@@ -9,7 +9,6 @@ use highwater_replication::leader::{Input, Leader, LeaderConfig, LeaderSetup, Re
 use highwater_types::{NodeId, Offset};
 
 use super::super::context::Context;
-use super::super::log::Log;
 use super::super::node::Node;
 use super::{Replica, Role};
 
@@ -129,8 +128,8 @@ impl Node {
 
     /// The high watermark that the replica had, or that its disk knows of.
     fn high_watermark_of(&mut self, key: &PartitionKey) -> u64 {
-        let log = self.disk.logs.entry(*key).or_default();
         let checkpoint = self.disk.checkpoint.get(key).copied().unwrap_or_default();
+        let log = self.disk.log(*key);
         let known = self.process.as_ref().and_then(|process| process.broker.as_ref()?.replicas.get(key));
         known.map_or(checkpoint, |replica| replica.high_watermark).clamp(log.start(), log.end())
     }
@@ -144,7 +143,7 @@ impl Node {
     ) {
         let (id, now) = (self.id(), self.ticks(ctx.now_ms));
         let high_watermark = self.high_watermark_of(&key);
-        let log: &mut Log = self.disk.logs.entry(key).or_default();
+        let log = self.disk.log(key);
         log.assign(partition.leader_epoch);
         let setup = LeaderSetup {
             node: id,
@@ -174,7 +173,7 @@ impl Node {
         let setup = FollowerSetup {
             leader: partition.leader,
             leader_epoch: partition.leader_epoch,
-            log: self.disk.logs.entry(key).or_default().state(),
+            log: self.disk.log(key).state(),
             high_watermark: Offset::new(high_watermark),
             config: FollowerConfig { backoff_ms: ctx.plan.timing.backoff_ms, ..FollowerConfig::default() },
         };

@@ -50,7 +50,7 @@ impl Node {
         let answers = fetcher.handle_response(now, &response);
         for answered in answers.partitions {
             let Some(fetched) = partitions.iter().find(|fetched| fetched.key == answered.key) else { continue };
-            let log = self.disk.logs.entry(answered.key).or_default();
+            let log = self.disk.log(answered.key);
             let plan = self.process.as_mut().and_then(|process| process.broker.as_mut()).and_then(|broker| {
                 let replica = broker.replicas.get_mut(&answered.key)?;
                 let Role::Follower(follower) = &mut replica.role else { return None };
@@ -83,7 +83,7 @@ impl Node {
     fn carry_out_plan(&mut self, ctx: &mut Context<'_, '_>, key: PartitionKey, plan: Plan, records: &[Record]) {
         let now = self.ticks(ctx.now_ms);
         let id = self.id();
-        let log = self.disk.logs.entry(key).or_default();
+        let log = self.disk.log(key);
         let replica = self.process.as_mut().and_then(|process| process.broker.as_mut()?.replicas.get_mut(&key));
         let Some(Replica { role: Role::Follower(follower), high_watermark, .. }) = replica else { return };
         let mut question = None;

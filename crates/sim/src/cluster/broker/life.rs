@@ -96,6 +96,7 @@ impl Node {
         ctx.say(|| format!("{} ends cleanly as {epoch:?}", self.index));
         self.disk.logs.values_mut().for_each(super::super::log::Log::sync);
         self.write_checkpoint();
+        self.disk.logs.values_mut().for_each(|log| log.restart(true));
         self.disk.clean_shutdown = epoch;
         self.die(ctx);
     }
