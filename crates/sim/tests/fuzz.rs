@@ -2,7 +2,7 @@
 //!
 //! `cargo run --release -p highwater-sim -- log --seeds 0..10000` plays more of them, in half a minute.
 //!
-//! That they can fail is proven by `crates/sim/faults/run`, which plants thirteen faults, each of which a history notices:
+//! That they can fail is proven by `crates/sim/faults/run`, which plants twenty-four faults, each of which a history notices:
 //!
 //! | fault | first seed that notices |
 //! | --- | --- |
@@ -19,6 +19,17 @@
 //! | fetch on before the sync | 0 of `raft` |
 //! | give a vote that is not stored | 0 of `raft` |
 //! | elect whoever asks | 6 of `raft` |
+//! | forget a replica that is about to join | 16 of `cluster` |
+//! | shrink the in-sync set before the answer | 0 of `cluster` |
+//! | take an unknown outcome back | 71 of `cluster` |
+//! | join before the start of the epoch | 43 of `cluster` |
+//! | commit below `min.insync.replicas` | 3 of `cluster` |
+//! | do not wait for the first fetch | 0 of `cluster` |
+//! | acknowledge what is only appended | 0 of `cluster` |
+//! | take the marks of a diverging answer | 173 of `cluster` |
+//! | use an answer of an earlier epoch | 3 of `cluster` |
+//! | truncate to the high watermark | 3 of `cluster` |
+//! | forget an unclean end | 19 of `cluster` |
 
 use std::ops::Range;
 use std::panic::catch_unwind;
