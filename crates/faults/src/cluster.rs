@@ -188,6 +188,18 @@ impl Cluster {
     }
 }
 
+impl Drop for Cluster {
+    /// The directory can be removed only once nothing is mounted in it.
+    fn drop(&mut self) {
+        for node in &mut self.nodes {
+            node.kill();
+            if self.network.is_some() {
+                disk::unmount(&node.disk());
+            }
+        }
+    }
+}
+
 fn endpoints(ids: &[NodeId], is_networked: bool) -> std::io::Result<Vec<Endpoint>> {
     // All are held until the last one is found, so that none is given twice.
     let mut held = Vec::new();

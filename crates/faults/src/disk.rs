@@ -13,6 +13,12 @@ pub(crate) fn mount_small(directory: &Path) -> Result<(), HarnessError> {
     run(Command::new("mount").args(["-t", "tmpfs", "-o", &size, "tmpfs"]).arg(directory)).map(drop)
 }
 
+/// Gives up what was mounted.
+pub(crate) fn unmount(directory: &Path) {
+    // If it fails, the mount goes with the namespace.
+    let _ = run(Command::new("umount").arg(directory));
+}
+
 /// Leaves no space on the file system of a directory.
 pub(crate) fn fill(directory: &Path) -> Result<(), HarnessError> {
     let path = directory.join(BALLAST);

@@ -13,10 +13,11 @@ use crate::workload::{LOOSE, SAFE};
 /// The judgement of a run.
 #[derive(Debug)]
 pub(crate) struct Report {
-    pub(crate) command: String,
-    pub(crate) seed: u64,
+    command: String,
+    seed: u64,
     events: Vec<Event>,
-    skipped: Vec<(String, String)>,
+    /// Kinds of faults by why there were none of them.
+    skipped: BTreeMap<String, Vec<String>>,
     seen: Seen,
     elections: usize,
     anomalies: Vec<Anomaly>,
@@ -42,7 +43,10 @@ impl Report {
         let doubtful: Vec<Op> = loose.iter().cloned().map(doubted).collect();
         anomalies.extend(history::check(&doubtful));
         let loose_lost = history::check(&loose).iter().filter(|anomaly| is_lost(anomaly)).count();
-        let skipped = means.skipped.iter().map(|(kind, why)| (kind.to_string(), why.clone())).collect();
+        let mut skipped: BTreeMap<String, Vec<String>> = BTreeMap::new();
+        for (kind, why) in &means.skipped {
+            skipped.entry(why.clone()).or_default().push(kind.to_string());
+        }
         Self { command, seed, events, skipped, seen, elections, anomalies, loose_lost }
     }
 
@@ -106,8 +110,8 @@ impl fmt::Display for Summary<'_> {
         for Event { at, what } in &report.events {
             writeln!(f, "{:9.3} {what}", at.as_secs_f64())?;
         }
-        for (kind, why) in &report.skipped {
-            writeln!(f, "skipped: {kind}: {why}")?;
+        for (why, kinds) in &report.skipped {
+            writeln!(f, "skipped: {}: {why}", kinds.join(", "))?;
         }
         let count = |outcome| report.seen.sends(outcome);
         writeln!(

@@ -75,9 +75,6 @@ fn play(args: &Args, sandbox: &Sandbox, cluster: &mut Cluster) -> Result<Report,
     full().wait(&mut router, START_TIMEOUT, &sandbox.stop).map_err(HarnessError::NoCluster)?;
     println!("{} nodes serve after {:.1} s", ids.len(), recorder.now().as_secs_f64());
     let means = Means::find(sandbox, cluster, &args.only);
-    for (kind, why) in &means.skipped {
-        println!("skipped: {kind}: {why}");
-    }
     if means.possible.is_empty() {
         return Err(HarnessError::Missing("none of the kinds of faults can be had here".to_owned()));
     }
