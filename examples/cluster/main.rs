@@ -81,7 +81,7 @@ fn create_topic(connection: &mut PeerConnection, name: &str) -> Fallible<()> {
     }
 }
 
-/// Who leads the one partition of a topic, and who is in sync. Asks until somebody leads.
+/// Who leads the one partition of a topic, and who is in sync, the lowest first. Asks until somebody leads.
 fn leader_of(connection: &mut PeerConnection, topic: &str) -> Fallible<(i32, Vec<i32>)> {
     for _ in 0..300 {
         let asked = MetadataRequestTopic { name: Some(topic.into()), ..Default::default() };
@@ -90,7 +90,9 @@ fn leader_of(connection: &mut PeerConnection, topic: &str) -> Fallible<(i32, Vec
         let topic = response.topics.iter().next();
         let partition = topic.and_then(|topic| topic.partitions.iter().next());
         if let Some(partition) = partition.filter(|partition| 0 <= partition.leader_id) {
-            return Ok((partition.leader_id, partition.isr_nodes.iter().collect()));
+            let mut in_sync: Vec<i32> = partition.isr_nodes.iter().collect();
+            in_sync.sort_unstable();
+            return Ok((partition.leader_id, in_sync));
         }
         std::thread::sleep(Duration::from_millis(100));
     }
