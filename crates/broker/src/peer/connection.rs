@@ -1,15 +1,19 @@
 //! One connection to another node.
 
-use std::io::{self, ErrorKind, Read, Write};
+use std::io::{self, ErrorKind, Write};
 use std::net::{Shutdown, TcpStream, ToSocketAddrs};
+use std::os::fd::AsRawFd;
 use std::time::{Duration, Instant};
 
 use highwater_types::ErrorCode;
-use highwater_wire::frame::{FrameDecoder, FrameStatus, RequestHeader, decode_response_header, encode_request};
+use highwater_wire::frame::{RequestHeader, decode_response_header, encode_request};
 use highwater_wire::messages::{ApiVersionsRequest, ApiVersionsResponse};
 use highwater_wire::{ApiKey, Message, Reader};
+use nix::errno::Errno;
+use nix::sys::socket::{MsgFlags, recv};
 
 use super::PeerError;
+use super::answer_buffer::AnswerBuffer;
 use super::versions::Versions;
 
 /// How other nodes are asked.
@@ -43,10 +47,9 @@ pub struct PeerConnection {
     address: String,
     client_id: String,
     versions: Versions,
-    decoder: FrameDecoder,
     correlation_id: i32,
     out: Vec<u8>,
-    input: Vec<u8>,
+    input: AnswerBuffer,
     /// How long the socket waits for bytes, as it was told last.
     read_timeout: Option<Duration>,
     broken: bool,
@@ -79,10 +82,9 @@ impl PeerConnection {
             address,
             client_id: config.client_id.clone(),
             versions: Versions::default(),
-            decoder: FrameDecoder::new(config.answer_bytes_max),
             correlation_id: 0,
             out: Vec::new(),
-            input: Vec::new(),
+            input: AnswerBuffer::new(config.answer_bytes_max),
             read_timeout: None,
             broken: false,
         };
@@ -137,7 +139,7 @@ impl PeerConnection {
         let Self { input, address, broken, .. } = self;
         let expected = self.correlation_id;
         let decode = || {
-            let mut reader = Reader::new(input);
+            let mut reader = Reader::new(input.answer());
             let found = decode_response_header(&mut reader, api, version)?;
             if found == expected { R::decode(&mut reader, version).map(Ok) } else { Ok(Err(found)) }
         };
@@ -167,62 +169,41 @@ impl PeerConnection {
         sent.map_err(|source| self.fail("send to", source))
     }
 
-    /// Reads one frame into the receive buffer.
-    fn receive(&mut self, api: ApiKey, timeout: Duration) -> Result<(), PeerError> {
-        let deadline = Instant::now() + timeout;
-        self.input.clear();
-        let mut prefix = [0; PREFIX_BYTES];
-        let mut have = 0;
-        while have < prefix.len() {
-            have += self.read_some(|stream| stream.read(&mut prefix[have..]), api, deadline, timeout)?;
-        }
-        let size = match self.decoder.decode(&prefix) {
-            Ok(FrameStatus::Frame(size) | FrameStatus::NeedMore(size)) => size,
-            Err(source) => {
-                self.broken = true;
-                return Err(PeerError::Frame { address: self.address.clone(), source });
-            }
-        };
-        // Memory is taken as bytes arrive: the size alone is only a claim.
-        let mut input = std::mem::take(&mut self.input);
-        while input.len() < size {
-            let missing = (size - input.len()).min(READ_BYTES);
-            let begin = input.len();
-            input.resize(begin + missing, 0);
-            let read = self.read_some(|stream| stream.read(&mut input[begin..]), api, deadline, timeout)?;
-            input.truncate(begin + read);
-        }
-        self.input = input;
-        Ok(())
-    }
-
-    /// Lets `read` wait for bytes; at least one, or an error.
+    /// Reads one answer into the receive buffer.
     ///
     /// A single wait may last for `timeout`, whatever is left until the deadline: the socket is told so once, not with
     /// every read, so that an answer in parts may take twice as long.
-    fn read_some(
-        &mut self,
-        mut read: impl FnMut(&mut TcpStream) -> io::Result<usize>,
-        api: ApiKey,
-        deadline: Instant,
-        timeout: Duration,
-    ) -> Result<usize, PeerError> {
+    fn receive(&mut self, api: ApiKey, timeout: Duration) -> Result<(), PeerError> {
+        let deadline = Instant::now() + timeout;
+        self.set_read_timeout(timeout).map_err(|source| self.fail("receive from", source))?;
+        self.input.begin();
         loop {
-            let outcome = if deadline <= Instant::now() {
-                Err(ErrorKind::TimedOut.into())
+            match self.input.is_complete() {
+                Ok(true) => return Ok(()),
+                Ok(false) => {}
+                Err(source) => {
+                    self.broken = true;
+                    return Err(PeerError::Frame { address: self.address.clone(), source });
+                }
+            }
+            let (room, is_all_of_it) = self.input.room();
+            // The rest of an answer is waited for as a whole.
+            let flags = if is_all_of_it { MsgFlags::MSG_WAITALL } else { MsgFlags::empty() };
+            let read = if deadline <= Instant::now() {
+                Err(Errno::EAGAIN)
             } else {
-                self.set_read_timeout(timeout).and_then(|()| read(&mut self.stream))
+                recv(self.stream.as_raw_fd(), room, flags)
             };
-            match outcome {
+            match read {
                 Ok(0) => return Err(self.fail("receive from", ErrorKind::UnexpectedEof.into())),
-                Ok(count) => return Ok(count),
-                Err(error) if error.kind() == ErrorKind::Interrupted => {}
-                Err(error) if matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::TimedOut) => {
+                Ok(count) => self.input.fill(count),
+                Err(Errno::EINTR) => {}
+                Err(Errno::EAGAIN) => {
                     self.broken = true;
                     let timeout_ms = timeout.as_millis();
                     return Err(PeerError::Timeout { address: self.address.clone(), api, timeout_ms });
                 }
-                Err(error) => return Err(self.fail("receive from", error)),
+                Err(errno) => return Err(self.fail("receive from", errno.into())),
             }
         }
     }
@@ -281,12 +262,10 @@ fn connect(host: &str, port: u16, timeout: Duration) -> io::Result<TcpStream> {
 
 /// In every Apache Kafka since 2.4.
 const API_VERSIONS_VERSION: i16 = 3;
-const PREFIX_BYTES: usize = 4;
-/// Most bytes that one read asks for.
-const READ_BYTES: usize = 256 * 1024;
 
 #[cfg(test)]
 mod tests {
+    use std::io::Read;
     use std::net::TcpListener;
     use std::thread::{self, JoinHandle};
 

@@ -1,5 +1,6 @@
 //! Requests to other nodes of the cluster.
 
+mod answer_buffer;
 mod connection;
 mod error;
 mod versions;
