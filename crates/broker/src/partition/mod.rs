@@ -39,12 +39,23 @@ pub(crate) struct Partition {
     directory: Arc<Directory>,
     /// `None` once the partition has been deleted; a request may still hold the `Arc` then.
     replica: Mutex<Option<Replica>>,
-    /// Connections that wait for the log end or the high watermark to move.
-    watchers: WaitList,
-    /// Somebody on this broker who wants to know of that too.
+    /// Connections that wait for more to be committed.
+    committed_watchers: WaitList,
+    /// Connections that wait for the log to grow, whether that is committed or not: those of followers.
+    log_end_watchers: WaitList,
+    /// Somebody on this broker who wants to know what is committed too.
     listener: OnceLock<Listener>,
     /// Where its leader asks for other in-sync replicas.
     asks: ControllerAsks,
+}
+
+/// What a connection waits for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Awaited {
+    /// More records are committed, or those in sync are others.
+    Committed,
+    /// The log grows.
+    LogEnd,
 }
 
 /// Is called when the high watermark may have moved.
@@ -85,8 +96,9 @@ impl Partition {
         // Not before the role began.
         let ticks = Now::read().ticks();
         let replica = Mutex::new(Some(Replica { log, role, ticks, flushed_at: now, is_flushing: false, end_seen }));
-        let (watchers, listener) = (WaitList::default(), OnceLock::new());
-        Self { name, topic_id, directory, replica, watchers, listener, asks }
+        let (committed_watchers, log_end_watchers) = (WaitList::default(), WaitList::default());
+        let listener = OnceLock::new();
+        Self { name, topic_id, directory, replica, committed_watchers, log_end_watchers, listener, asks }
     }
 
     pub(crate) fn topic_id(&self) -> TopicId {
@@ -130,12 +142,19 @@ impl Partition {
         self.replica.lock().take().map(|replica| replica.log)
     }
 
-    pub(crate) fn watch(&self, token: WakeToken) {
-        self.watchers.watch(token);
+    pub(crate) fn watch(&self, awaited: Awaited, token: WakeToken) {
+        self.watchers(awaited).watch(token);
     }
 
-    pub(crate) fn unwatch(&self, token: WakeToken) {
-        self.watchers.unwatch(token);
+    pub(crate) fn unwatch(&self, awaited: Awaited, token: WakeToken) {
+        self.watchers(awaited).unwatch(token);
+    }
+
+    fn watchers(&self, awaited: Awaited) -> &WaitList {
+        match awaited {
+            Awaited::Committed => &self.committed_watchers,
+            Awaited::LogEnd => &self.log_end_watchers,
+        }
     }
 
     /// Lets `listener` know whenever the high watermark may have moved. For one listener: a second one is ignored.
@@ -144,18 +163,31 @@ impl Partition {
         let _ = self.listener.set(Box::new(listener));
     }
 
-    /// Wakes every connection that waits for this partition, and tells the listener. Not to be called with a lock that
-    /// the listener takes.
+    /// Wakes every connection that waits for this partition, whatever for, and tells the listener. Not to be called with
+    /// a lock that the listener takes.
     pub(crate) fn wake(&self, wakers: &Wakers) {
-        self.wake_watchers(wakers);
+        self.wake_for_log_end(wakers);
+        self.wake_for_committed(wakers);
+    }
+
+    /// Wakes the connections that wait for more to be committed, and tells the listener. Not to be called with a lock
+    /// that the listener takes.
+    pub(crate) fn wake_for_committed(&self, wakers: &Wakers) {
+        self.committed_watchers.ready(wakers);
         if let Some(listener) = self.listener.get() {
             listener();
         }
     }
 
-    /// Wakes every connection that waits for this partition.
+    /// Wakes the connections that wait for the log to grow.
+    pub(crate) fn wake_for_log_end(&self, wakers: &Wakers) {
+        self.log_end_watchers.ready(wakers);
+    }
+
+    /// Wakes every connection that waits for this partition, but does not tell the listener, who knows.
     pub(crate) fn wake_watchers(&self, wakers: &Wakers) {
-        self.watchers.ready(wakers);
+        self.log_end_watchers.ready(wakers);
+        self.committed_watchers.ready(wakers);
     }
 }
 

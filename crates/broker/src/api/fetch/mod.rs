@@ -93,7 +93,8 @@ pub(super) fn resume(cx: &mut Cx<'_>, fetch: ParkedFetch, why: Wake, out: &mut O
 
 /// Parks, unless something has arrived while we went to wait for it.
 fn wait_for_more(cx: &mut Cx<'_>, fetch: ParkedFetch, out: &mut Out) -> Result<Outcome, Refused> {
-    fetch.partitions().for_each(|partition| partition.watch(cx.peer.token()));
+    let awaited = fetch.reader.awaits();
+    fetch.partitions().for_each(|partition| partition.watch(awaited, cx.peer.token()));
     let reads = fetch.read(cx, false);
     if reads.is_enough(&fetch.limits) {
         fetch.leave(cx);
@@ -114,7 +115,8 @@ impl ParkedFetch {
     }
 
     fn leave(&self, cx: &Cx<'_>) {
-        self.partitions().for_each(|partition| partition.unwatch(cx.peer.token()));
+        let awaited = self.reader.awaits();
+        self.partitions().for_each(|partition| partition.unwatch(awaited, cx.peer.token()));
     }
 }
 

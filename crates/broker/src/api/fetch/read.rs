@@ -12,7 +12,7 @@ use super::want::{PartitionKey, Want};
 use crate::api::error_map::ToCode;
 use crate::api::request::Cx;
 use crate::net::Wakers;
-use crate::partition::Partition;
+use crate::partition::{Awaited, Partition};
 use crate::session::Report;
 
 /// How much a fetch may and must return, and how far it may see.
@@ -48,6 +48,14 @@ pub(super) enum Reader {
 }
 
 impl Reader {
+    /// What a fetch that finds too little waits for.
+    pub(super) fn awaits(&self) -> Awaited {
+        match self {
+            Self::Consumer { .. } => Awaited::Committed,
+            Self::Replica { .. } => Awaited::LogEnd,
+        }
+    }
+
     pub(super) fn of(cx: &Cx<'_>, body: &FetchRequest<'_>, version: i16) -> Self {
         let (node, epoch) = match NodeId::from_wire(body.replica_state.replica_id) {
             Some(node) => (Some(node), u64::try_from(body.replica_state.replica_epoch).ok().map(BrokerEpoch)),
@@ -277,7 +285,7 @@ fn read(
     };
     drop(locked);
     if has_news {
-        partition.wake(context.wakers);
+        partition.wake_for_committed(context.wakers);
     }
     Ok(PartitionRead::Records { slice, aborted: aborted.map_err(|error| error.to_code())? })
 }

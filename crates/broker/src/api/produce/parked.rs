@@ -12,7 +12,7 @@ use crate::api::error_map::ToCode;
 use crate::api::parked::Parked;
 use crate::api::request::{Cx, Outcome, Refused, ReplyTo};
 use crate::net::{Out, Wake};
-use crate::partition::Partition;
+use crate::partition::{Awaited, Partition};
 
 /// Answers that wait, in the order of their requests.
 pub(crate) struct ParkedProduce {
@@ -54,7 +54,7 @@ impl ParkedProduce {
     pub(super) fn park(mut self, cx: &Cx<'_>) -> Outcome {
         let deadline = self.answers.front().and_then(|answer| answer.deadline);
         if let Some(answer) = self.answers.front_mut() {
-            answer.waits.iter().for_each(|wait| wait.partition.watch(cx.peer.token()));
+            answer.waits.iter().for_each(|wait| wait.partition.watch(Awaited::Committed, cx.peer.token()));
             answer.settle();
             if answer.waits.is_empty() {
                 cx.node.wakers.wake(cx.peer.token());

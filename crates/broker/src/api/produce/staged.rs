@@ -179,6 +179,7 @@ fn append_run(cx: &Cx<'_>, items: &mut [Item], run: &[usize], bytes: &mut [Optio
             Err(error) => item.outcome = ItemOutcome::Failed(Box::new(Failure::new(error.to_code(), None))),
         }
     }
+    let committed_before = locked.log().high_watermark();
     let due_flush = match locked.append(&mut sets, cx.now.wall) {
         Ok(due_flush) => due_flush,
         Err(error) => {
@@ -212,9 +213,14 @@ fn append_run(cx: &Cx<'_>, items: &mut [Item], run: &[usize], bytes: &mut [Optio
     }
     // What has to be synced first is not there for anyone yet; the end of the sync wakes those who wait.
     let is_shown = !locked.awaits_sync(locked.log().log_end());
+    // Alone in sync, the leader has committed them. Otherwise that is news of the followers' next fetches.
+    let is_committed = committed_before < locked.log().high_watermark();
     drop(locked);
     if is_shown {
-        partition.wake(&cx.node.wakers);
+        partition.wake_for_log_end(&cx.node.wakers);
+        if is_committed {
+            partition.wake_for_committed(&cx.node.wakers);
+        }
     }
     if let Some(task) = due_flush {
         cx.node.syncs.submit(&partition, task);
