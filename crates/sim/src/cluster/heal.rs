@@ -1,5 +1,7 @@
 //! The end of a history: nothing breaks any more, and everything must become well.
 
+use std::collections::BTreeMap;
+
 use highwater_replication::fetcher::PartitionKey;
 use highwater_replication::leader::Acks;
 
@@ -33,14 +35,18 @@ impl World<'_, '_> {
         let healed_ms = self.ctx.now_ms;
         self.wait(healed_ms + CONVERGE_MS, |world| world.trouble().map_or(Ok(()), Err));
         let acknowledged = |world: &Self, key: &PartitionKey| world.ctx.judge.partitions.acknowledged_count(key);
-        let before: Vec<(PartitionKey, u64)> =
+        let before: BTreeMap<PartitionKey, u64> =
             self.keys().into_iter().map(|key| (key, acknowledged(self, &key))).collect();
         self.wait(healed_ms + CONVERGE_MS + WRITE_MS, |world| {
-            let waits = |(key, count): &&(PartitionKey, u64)| acknowledged(world, key) == *count;
-            let Some((key, _)) = before.iter().find(waits) else { return Ok(()) };
+            // What was asked for before may be done only now: the topic is another one then.
+            let waits = |key: &PartitionKey| acknowledged(world, key) == before.get(key).copied().unwrap_or(0);
+            let keys = world.keys();
+            let Some(key) = keys.iter().copied().find(waits) else {
+                return if keys.is_empty() { Err("there is no topic".to_owned()) } else { Ok(()) };
+            };
             // Leaderships may still be on their way to the preferred replicas.
-            if let Some(leader) = (0..world.nodes.len()).find(|node| world.leads(*node, key)) {
-                world.produce(leader, *key, Acks::All);
+            if let Some(leader) = (0..world.nodes.len()).find(|node| world.leads(*node, &key)) {
+                world.produce(leader, key, Acks::All);
             }
             Err(format!("no write to {} is acknowledged", key.partition))
         });
