@@ -8,7 +8,7 @@ use super::super::context::Context;
 use super::super::log::Record;
 use super::super::message::{Call, Fetched, Reply};
 use super::super::node::Node;
-use super::{Pending, Replica, Role, index_of};
+use super::{Pending, Replica, Role, index_of, partition_of};
 
 impl Node {
     /// Tells the fetchers what the follower of a partition wants.
@@ -96,7 +96,16 @@ impl Node {
             Plan::Truncate { to } => {
                 let (first, removed) = log.truncate(to.value());
                 ctx.say(|| format!("{id} truncates {} to {to}", key.partition));
-                ctx.judge.partitions.removed(key, id, first, &removed);
+                // Who has left the in-sync set, and does not know who leads by now, may still follow one that lacks what
+                // was committed without either of them.
+                let state = partition_of(ctx.judge.metadata.image(), &key);
+                let is_behind = state.is_none_or(|state| {
+                    let is_member = state.isr.contains(&id) || state.elr.contains(&id);
+                    !is_member && follower.leader_epoch() < state.leader_epoch
+                });
+                if !is_behind {
+                    ctx.judge.partitions.removed(key, id, first, &removed);
+                }
                 follower.truncated(now, log.state());
                 None
             }
