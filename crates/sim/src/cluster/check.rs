@@ -1,6 +1,7 @@
 //! What the judge is asked after every event.
 
 use super::broker::{Role, min_insync_replicas, partition_of};
+use super::judge::UncleanElection;
 use super::world::{World, index_of};
 use highwater_replication::fetcher::PartitionKey;
 
@@ -58,9 +59,13 @@ impl World<'_, '_> {
         self.ctx.judge.partitions.is_complete(key, self.nodes[node].disk.logs.get_mut(key))
     }
 
-    /// An unclean election loses what the leader lacks.
+    /// An unclean election has to be allowed, and loses what the leader lacks.
     fn note_losses(&mut self) {
-        for (key, leader, epoch) in std::mem::take(&mut self.ctx.judge.metadata.unclean) {
+        for election in std::mem::take(&mut self.ctx.judge.metadata.unclean) {
+            let UncleanElection { key, leader, epoch, was_last_known } = election;
+            // Once the world is healed, the administrator has those elected that nobody else would.
+            let is_allowed = self.ctx.plan.may_be_unclean || self.ctx.is_healed || was_last_known;
+            assert!(is_allowed, "R4: {leader} is elected uncleanly in {epoch}, which the topic does not allow");
             self.ctx.judge.partitions.elected_uncleanly(&key, epoch);
             if !self.is_complete(index_of(leader), &key) {
                 self.ctx.judge.partitions.lose(&key);

@@ -30,7 +30,17 @@ pub(in super::super) struct MetadataJudge {
     /// Who led each epoch of each partition.
     leaders: BTreeMap<(PartitionKey, LeaderEpoch), Option<NodeId>>,
     /// Unclean elections that the judge of the partitions has not heard of.
-    pub(in super::super) unclean: Vec<(PartitionKey, NodeId, LeaderEpoch)>,
+    pub(in super::super) unclean: Vec<UncleanElection>,
+}
+
+/// Somebody was elected who was neither in sync nor eligible.
+#[derive(Clone, Copy, Debug)]
+pub(in super::super) struct UncleanElection {
+    pub(in super::super) key: PartitionKey,
+    pub(in super::super) leader: NodeId,
+    pub(in super::super) epoch: LeaderEpoch,
+    /// Nobody was eligible, and it was the last one known to have been (KIP-966).
+    pub(in super::super) was_last_known: bool,
 }
 
 impl Default for MetadataJudge {
@@ -159,7 +169,8 @@ impl MetadataJudge {
             && is_new
             && let Some(leader) = after.leader
         {
-            self.unclean.push((key, leader, after.leader_epoch));
+            let was_last_known = before.is_some_and(|before| before.last_known_elr == [leader]);
+            self.unclean.push(UncleanElection { key, leader, epoch: after.leader_epoch, was_last_known });
         }
     }
 }

@@ -3,7 +3,7 @@
 mod metadata;
 mod partitions;
 
-pub(super) use metadata::MetadataJudge;
+pub(super) use metadata::{MetadataJudge, UncleanElection};
 pub(super) use partitions::PartitionsJudge;
 
 /// The judge.
