@@ -36,7 +36,7 @@ use crate::quorum::{MetadataLogError, QuorumSetup, QuorumStartError};
 use crate::random::{random_u64, random_uuid};
 use crate::replica::{
     Applier, ApplierSetup, AskingThread, BrokerLife, BrokerParts, ControllerLink, FetcherSettings, FetcherStop,
-    Fetchers, LifeSetup, LinkSetup, LocalPartitions,
+    Fetchers, LifeSetup, LinkSetup, LocalPartitions, ReplicationQuotas,
 };
 use crate::server::{Server, ServerError};
 use crate::storage::{LockedStorage, Storage, StorageError};
@@ -207,8 +207,9 @@ impl Broker {
         let broker_epoch = Arc::new(AtomicU64::new(0));
         let life = Arc::new(BrokerLife::default());
         let incarnation = random_uuid();
-        let fetchers =
-            Fetchers::new(fetcher_settings(config, &cluster_id, &broker_epoch, &wakers, &syncs), events.clone());
+        let quotas = Arc::new(ReplicationQuotas::new(static_config));
+        let fetching = fetcher_settings(config, &cluster_id, &broker_epoch, &wakers, &syncs, &quotas);
+        let fetchers = Fetchers::new(fetching, events.clone());
         let fetcher_stop = fetchers.stopper();
         let (asks, asked) = ControllerAsks::new();
         let asks_stop = asks.clone();
@@ -226,6 +227,7 @@ impl Broker {
                 coordinators: Arc::clone(&coordinators),
                 asks,
                 fetchers,
+                quotas: Arc::clone(&quotas),
             },
         });
         let applier = ApplierSetup { changes: changed, view: Arc::clone(&view), broker: parts };
@@ -254,6 +256,7 @@ impl Broker {
             }),
             coordinators,
             wakers: Arc::clone(&wakers),
+            quotas,
             counters: Counters::default(),
             started: now.instant,
             static_config: static_config.clone(),
@@ -501,6 +504,7 @@ fn fetcher_settings(
     broker_epoch: &Arc<AtomicU64>,
     wakers: &Arc<Wakers>,
     syncs: &Arc<SyncThreads>,
+    quotas: &Arc<ReplicationQuotas>,
 ) -> FetcherSettings {
     let static_config = &config.static_config;
     FetcherSettings {
@@ -517,6 +521,7 @@ fn fetcher_settings(
         timeout: Duration::from_millis(number(static_config, "replica.socket.timeout.ms", 30_000)),
         wakers: Arc::clone(wakers),
         syncs: Arc::clone(syncs),
+        quotas: Arc::clone(quotas),
     }
 }
 

@@ -14,7 +14,7 @@ use crate::net::{Now, Peer, Wakers};
 use crate::partition::{Directories, SyncThreads};
 use crate::producer_ids::ProducerIds;
 use crate::quorum::QuorumHandle;
-use crate::replica::BrokerLife;
+use crate::replica::{BrokerLife, ReplicationQuotas};
 use crate::view::ViewCell;
 
 /// The state of one broker, shared by its event loops and threads.
@@ -32,6 +32,7 @@ pub(crate) struct Node {
     pub(crate) syncs: Arc<SyncThreads>,
     pub(crate) sessions: crate::api::Sessions,
     pub(crate) coordinators: Arc<Coordinators>,
+    pub(crate) quotas: Arc<ReplicationQuotas>,
     pub(crate) counters: Counters,
     /// When the broker was started.
     pub(crate) started: Instant,

@@ -8,6 +8,7 @@ mod housekeeping;
 mod log_config;
 mod syncs;
 mod table;
+mod throttled;
 
 use std::sync::{Arc, OnceLock};
 
@@ -25,6 +26,7 @@ pub(crate) use housekeeping::{Housekeeper, Intervals};
 pub(crate) use log_config::log_config;
 pub(crate) use syncs::SyncThreads;
 pub(crate) use table::{PartitionTable, TopicEntry};
+pub(crate) use throttled::Throttled;
 
 use crate::net::{Now, WakeToken, Wakers};
 use crate::purgatory::WaitList;
@@ -47,6 +49,7 @@ pub(crate) struct Partition {
     listener: OnceLock<Listener>,
     /// Where its leader asks for other in-sync replicas.
     asks: ControllerAsks,
+    throttled: Throttled,
 }
 
 /// What a connection waits for.
@@ -98,7 +101,8 @@ impl Partition {
         let replica = Mutex::new(Some(Replica { log, role, ticks, flushed_at: now, is_flushing: false, end_seen }));
         let (committed_watchers, log_end_watchers) = (WaitList::default(), WaitList::default());
         let listener = OnceLock::new();
-        Self { name, topic_id, directory, replica, committed_watchers, log_end_watchers, listener, asks }
+        let throttled = Throttled::default();
+        Self { name, topic_id, directory, replica, committed_watchers, log_end_watchers, listener, asks, throttled }
     }
 
     pub(crate) fn topic_id(&self) -> TopicId {
@@ -111,6 +115,11 @@ impl Partition {
 
     pub(crate) fn directory(&self) -> &Arc<Directory> {
         &self.directory
+    }
+
+    /// Whether it is throttled.
+    pub(crate) fn throttled(&self) -> &Throttled {
+        &self.throttled
     }
 
     /// Locks the partition for one operation.

@@ -38,6 +38,10 @@ pub(super) enum Command {
         partition: Arc<Partition>,
         in_sync: bool,
     },
+    /// Whether this partition is throttled may have changed.
+    Refresh(PartitionKey),
+    /// Throttled replicas may be fetched sooner, or later.
+    QuotaChanged,
     /// Do not fetch it any more.
     Remove(PartitionKey),
     /// Where the broker is reached; `None` if it is gone.
@@ -159,12 +163,13 @@ impl FetchThread {
                 }
             }
             let now = Now::read().ticks();
-            let request = if self.address.is_some() { self.fetcher.poll_request(now, None) } else { None };
+            let quota_at = self.settings.quotas.follower.free_at(now);
+            let request = if self.address.is_some() { self.fetcher.poll_request(now, quota_at) } else { None };
             if let Some(request) = request {
                 self.fetch(&request);
                 continue;
             }
-            let due = self.fetcher.poll_timeout(None).filter(|_| self.address.is_some());
+            let due = self.fetcher.poll_timeout(quota_at).filter(|_| self.address.is_some());
             let wait = due.map_or(IDLE, |due| Duration::from_millis(due.ms_since(now)).min(IDLE));
             match self.commands.recv_timeout(wait) {
                 Ok(command) => {
@@ -185,6 +190,8 @@ impl FetchThread {
                 self.partitions.insert(key, Local { partition, in_sync });
                 self.refresh(key);
             }
+            Command::Refresh(key) => self.refresh(key),
+            Command::QuotaChanged => {}
             Command::Remove(key) => {
                 self.partitions.remove(&key);
                 self.fetcher.remove(&key);
@@ -214,7 +221,8 @@ impl FetchThread {
                 follower.next_fetch()
             })?
         });
-        self.fetcher.assign(key, Assignment { due, in_sync: *in_sync, throttled: false });
+        let throttled = partition.throttled().as_follower();
+        self.fetcher.assign(key, Assignment { due, in_sync: *in_sync, throttled });
     }
 
     fn fetch(&mut self, request: &FetchRequest) {
@@ -285,6 +293,7 @@ impl FetchThread {
                 partitions: &sizes,
             },
         );
+        self.settings.quotas.follower.record(now, answers.throttled_bytes);
         let mut questions = Vec::new();
         for answered in &answers.partitions {
             let (Some(local), Some(part)) = (self.partitions.get(&answered.key), parts.get(&answered.key)) else {

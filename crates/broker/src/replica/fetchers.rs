@@ -13,6 +13,7 @@ use highwater_types::NodeId;
 use parking_lot::Mutex;
 
 use super::fetch_thread::{Command, FetchThread, Interrupt};
+use super::quotas::ReplicationQuotas;
 use crate::lifecycle::{Event, spawn};
 use crate::net::Wakers;
 use crate::partition::{Partition, SyncThreads};
@@ -42,6 +43,7 @@ pub(crate) struct FetcherSettings {
     pub(crate) timeout: Duration,
     pub(crate) wakers: Arc<Wakers>,
     pub(crate) syncs: Arc<SyncThreads>,
+    pub(crate) quotas: Arc<ReplicationQuotas>,
 }
 
 /// Which partitions are fetched from whom. Owned by the thread that follows the metadata.
@@ -144,6 +146,23 @@ impl Fetchers {
         let _ = thread.commands.send(Command::Assign { key, partition: Arc::clone(partition), in_sync });
         if is_new {
             thread.interrupt.interrupt();
+        }
+    }
+
+    /// Has whoever fetches the partition look again whether it is throttled.
+    pub(super) fn throttled_changed(&self, partition: &Partition) {
+        let key = key_of(partition);
+        if let Some(source) = self.sources.get(&key)
+            && let Some(thread) = self.threads.lock().get(source)
+        {
+            let _ = thread.commands.send(Command::Refresh(key));
+        }
+    }
+
+    /// Has all threads look again when throttled replicas may be fetched.
+    pub(super) fn quota_changed(&self) {
+        for thread in self.threads.lock().values() {
+            let _ = thread.commands.send(Command::QuotaChanged);
         }
     }
 

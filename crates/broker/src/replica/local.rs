@@ -12,6 +12,7 @@ use highwater_types::{DirectoryId, NodeId, Offset, PartitionIndex, TopicId, Topi
 
 use super::fetchers::Fetchers;
 use super::log_state;
+use super::quotas::ReplicationQuotas;
 use crate::group::{self, Coordinators};
 use crate::net::{Now, Wakers};
 use crate::partition::{
@@ -30,6 +31,7 @@ pub(crate) struct LocalPartitions {
     pub(crate) coordinators: Arc<Coordinators>,
     pub(crate) asks: ControllerAsks,
     pub(crate) fetchers: Fetchers,
+    pub(crate) quotas: Arc<ReplicationQuotas>,
 }
 
 /// A log found on disk at start.
@@ -69,6 +71,7 @@ impl LocalPartitions {
     pub(crate) fn load(&mut self, image: &MetadataImage, metadata_offset: Offset, found: Vec<FoundLog>, now: Now) {
         let mut found: HashMap<TopicPartition, FoundLog> =
             found.into_iter().map(|log| (log.partition.clone(), log)).collect();
+        self.quotas.configure(&self.resolver(image));
         for broker in image.brokers() {
             self.fetchers.set_address(broker);
         }
@@ -243,6 +246,7 @@ impl LocalPartitions {
         };
         let partition = Partition::new(name, topic_id, directory, log, role, self.asks.clone(), now.wall);
         let partition = Arc::new(partition);
+        self.set_throttled(&partition, target.config);
         if let Ok(mut locked) = partition.lock() {
             self.begin_role(target, &partition, &mut locked, true, now);
         }
@@ -365,6 +369,8 @@ impl LocalPartitions {
     fn reconfigure_changed(&self, image: &MetadataImage, topics: &PartitionTable, delta: &MetadataDelta) -> bool {
         let is_of = |wanted| delta.configs().any(|(kind, _)| kind == wanted);
         if is_of(ResourceKind::Broker) {
+            self.quotas.configure(&self.resolver(image));
+            self.fetchers.quota_changed();
             for topic in topics.topics() {
                 self.reconfigure(image, topic);
             }
@@ -381,6 +387,9 @@ impl LocalPartitions {
         let config = self.topic_config(image, &topic.name);
         for partition in topic.partitions.iter().flatten() {
             let Some(settings) = self.settings(image, partition.name(), &config) else { return };
+            if self.set_throttled(partition, &config) {
+                self.fetchers.throttled_changed(partition);
+            }
             if let Ok(mut locked) = partition.lock() {
                 let _ = locked.with_leader(Now::read().ticks(), |leader, _| leader.set_config(settings.leader));
                 // Setting a configuration does no I/O.
@@ -394,6 +403,13 @@ impl LocalPartitions {
                 partition.wake(&self.wakers);
             }
         }
+    }
+
+    /// Takes over whether a replica is throttled. Whether that is new for who fetches it.
+    fn set_throttled(&self, partition: &Partition, config: &TopicConfig) -> bool {
+        let index = partition.name().partition;
+        let as_leader = config.leader_throttled.contains(index, self.node);
+        partition.throttled().set(as_leader, config.follower_throttled.contains(index, self.node))
     }
 
     fn delete(&self, partition: &Partition, now: Now) {

@@ -7,6 +7,7 @@ mod fetch_thread;
 mod fetchers;
 mod lifecycle;
 mod local;
+mod quotas;
 
 pub(crate) use applier::{Applier, ApplierSetup, BrokerParts};
 pub(crate) use asking::AskingThread;
@@ -14,6 +15,7 @@ pub(crate) use controller_link::{ControllerLink, LinkError, LinkSetup};
 pub(crate) use fetchers::{FetcherSettings, FetcherStop, Fetchers};
 pub(crate) use lifecycle::{BrokerLife, LifeSetup};
 pub(crate) use local::{FoundLog, LocalPartitions};
+pub(crate) use quotas::{Quota, ReplicationQuotas};
 
 use highwater_log::Log;
 use highwater_replication::follower::LogState;

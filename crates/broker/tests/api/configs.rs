@@ -11,7 +11,7 @@ use highwater_wire::messages::*;
 use crate::common::{Client, TestBroker, batch, code};
 
 pub(crate) const TOPIC: i8 = 2;
-const BROKER: i8 = 4;
+pub(crate) const BROKER: i8 = 4;
 
 /// Value, source, whether it is read-only, and the sources of its synonyms.
 type Described = (Option<String>, i8, bool, Vec<i8>);

@@ -21,5 +21,7 @@ mod producers;
 mod quorum;
 mod record_validation;
 mod replay;
+mod replication;
 mod restart;
+mod several;
 mod transactions;

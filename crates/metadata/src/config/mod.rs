@@ -4,6 +4,7 @@ mod broker_table;
 mod definition;
 mod resolve;
 mod synonyms;
+mod throttled;
 mod topic_config;
 mod topic_table;
 
@@ -11,6 +12,7 @@ pub(crate) use definition::items;
 pub use definition::{Definition, Importance, InvalidValue, Scope, Validator, ValueType};
 pub use resolve::{ConfigResolver, ConfigSource, ConfigSynonym, ResolvedConfig};
 pub use synonyms::broker_synonyms;
+pub use throttled::ThrottledReplicas;
 pub use topic_config::{CleanupPolicy, CompressionType, RecordValidation, TimestampType, TopicConfig};
 
 use std::{collections::BTreeMap, sync::Arc};

@@ -1,6 +1,6 @@
 //! What the configs of one topic amount to, as numbers.
 
-use super::{ResourceKind, definition, definition::Value, items};
+use super::{ResourceKind, ThrottledReplicas, definition, definition::Value, items};
 
 /// The effective configs of one topic that the broker works with, read and checked.
 ///
@@ -62,6 +62,10 @@ pub struct TopicConfig {
     pub unclean_leader_election: bool,
     /// `record.validation`, our own. Default: auto.
     pub record_validation: RecordValidation,
+    /// `leader.replication.throttled.replicas`. Default: none.
+    pub leader_throttled: ThrottledReplicas,
+    /// `follower.replication.throttled.replicas`. Default: none.
+    pub follower_throttled: ThrottledReplicas,
 }
 
 /// What happens to old records.
@@ -157,6 +161,8 @@ impl TopicConfig {
                 "full" => RecordValidation::Full,
                 _ => RecordValidation::Auto,
             },
+            leader_throttled: ThrottledReplicas::parse(&reader.word("leader.replication.throttled.replicas")),
+            follower_throttled: ThrottledReplicas::parse(&reader.word("follower.replication.throttled.replicas")),
         }
     }
 }
@@ -252,6 +258,8 @@ mod tests {
             preallocate: false,
             unclean_leader_election: false,
             record_validation: RecordValidation::Auto,
+            leader_throttled: ThrottledReplicas::None,
+            follower_throttled: ThrottledReplicas::None,
         };
         assert_eq!(TopicConfig::default(), documented);
     }

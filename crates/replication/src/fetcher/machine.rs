@@ -54,7 +54,7 @@ pub struct FetchResponse<'a> {
 pub struct Answers {
     /// Partitions whose part is to be given to their follower, in the order of the response.
     pub partitions: Vec<Answered>,
-    /// Bytes of throttled replicas, to be given to [`Throttle::record`](super::Throttle::record).
+    /// Bytes of throttled replicas, to be given to [`Throttle::record`](crate::Throttle::record).
     pub throttled_bytes: u64,
 }
 
@@ -130,7 +130,7 @@ impl Fetcher {
 
     /// The next request; `None` while one is under way and while nothing is due.
     ///
-    /// `quota_at` is when throttled replicas may be fetched ([`Throttle::free_at`](super::Throttle::free_at));
+    /// `quota_at` is when throttled replicas may be fetched ([`Throttle::free_at`](crate::Throttle::free_at));
     /// `None` for now.
     pub fn poll_request(&mut self, now: Ticks, quota_at: Option<Ticks>) -> Option<FetchRequest> {
         if self.in_flight || now < self.not_before {

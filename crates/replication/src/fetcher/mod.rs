@@ -2,8 +2,6 @@
 
 mod machine;
 mod session;
-mod throttle;
 
 pub use machine::{Answered, Answers, Assignment, FetchResponse, Fetcher, FetcherConfig, PartitionKey};
 pub use session::{FetchRequest, SessionId};
-pub use throttle::Throttle;

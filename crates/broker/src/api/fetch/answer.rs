@@ -21,6 +21,7 @@ use crate::session::Report;
 /// Encodes the answer, with the slices of files between its fields.
 pub(super) fn send(cx: &Cx<'_>, fetch: ParkedFetch, reads: Reads, out: &mut Out) -> Result<Outcome, Refused> {
     let ParkedFetch { to, session, limits, .. } = fetch;
+    cx.node.quotas.leader.record(cx.now.ticks(), reads.throttled_bytes);
     let reports: Vec<Report> = reads.partitions.iter().map(PartitionRead::report).collect();
     let keys: Vec<PartitionKey> = session.wanted().iter().map(|(key, _)| key.clone()).collect();
     let answer = session.answer(&cx.node.sessions, &reports, cx.node.uptime_ms(cx.now));

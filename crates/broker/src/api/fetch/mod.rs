@@ -106,7 +106,12 @@ fn wait_for_more(cx: &mut Cx<'_>, fetch: ParkedFetch, out: &mut Out) -> Result<O
 
 impl ParkedFetch {
     fn read(&self, cx: &Cx<'_>, is_first: bool) -> Reads {
-        let context = ReadContext { image: &cx.view.image, wakers: &cx.node.wakers, now: cx.now.ticks() };
+        let context = ReadContext {
+            image: &cx.view.image,
+            wakers: &cx.node.wakers,
+            leader_quota: &cx.node.quotas.leader,
+            now: cx.now.ticks(),
+        };
         Reads::collect(&context, self.session.wanted(), &self.targets, &self.limits, &self.reader, is_first)
     }
 

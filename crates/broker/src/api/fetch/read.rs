@@ -13,6 +13,7 @@ use crate::api::error_map::ToCode;
 use crate::api::request::Cx;
 use crate::net::Wakers;
 use crate::partition::{Awaited, Partition};
+use crate::replica::Quota;
 use crate::session::Report;
 
 /// How much a fetch may and must return, and how far it may see.
@@ -27,6 +28,8 @@ pub(super) struct Limits {
 pub(super) struct ReadContext<'a> {
     pub(super) image: &'a MetadataImage,
     pub(super) wakers: &'a Wakers,
+    /// What followers that are not in sync may take of throttled partitions.
+    pub(super) leader_quota: &'a Quota,
     pub(super) now: Ticks,
 }
 
@@ -130,6 +133,8 @@ impl Ends {
 pub(super) struct Reads {
     pub(super) partitions: Vec<PartitionRead>,
     bytes: u64,
+    /// Those among them that count towards the leader's quota.
+    pub(super) throttled_bytes: u64,
     at_once: bool,
 }
 
@@ -168,7 +173,12 @@ impl Reads {
         reader: &Reader,
         is_first: bool,
     ) -> Self {
-        let mut reads = Self { partitions: Vec::with_capacity(wanted.len()), bytes: 0, at_once: wanted.is_empty() };
+        let mut reads = Self {
+            partitions: Vec::with_capacity(wanted.len()),
+            bytes: 0,
+            throttled_bytes: 0,
+            at_once: wanted.is_empty(),
+        };
         for ((key, want), target) in wanted.iter().zip(targets) {
             let left = u64::from(limits.max_bytes).saturating_sub(reads.bytes);
             let max_bytes = want.max_bytes.min(u32::try_from(left).unwrap_or(u32::MAX));
@@ -187,7 +197,12 @@ impl Reads {
                 })
             });
             match &read {
-                PartitionRead::Records { slice, .. } => reads.bytes += u64::from(slice.length),
+                PartitionRead::Records { slice, .. } => {
+                    reads.bytes += u64::from(slice.length);
+                    if matches!((reader, target), (Reader::Replica { .. }, Ok(at)) if at.throttled().as_leader()) {
+                        reads.throttled_bytes += u64::from(slice.length);
+                    }
+                }
                 PartitionRead::Failed(_) | PartitionRead::Diverged { .. } | PartitionRead::Elsewhere { .. } => {
                     reads.at_once = true;
                 }
@@ -267,7 +282,11 @@ fn read(
         return Ok(PartitionRead::Elsewhere { node, ends });
     }
     let mut slice = locked.read(offset, max_bytes, min_one, bound).map_err(|error| error.to_code())?;
-    if slice.first_entry_incomplete {
+    let is_held_back = follower.is_some_and(|fetch| {
+        let is_in_sync = locked.leader().is_ok_and(|leader| leader.isr().contains(&fetch.node));
+        !is_in_sync && partition.throttled().as_leader() && context.leader_quota.is_exceeded(context.now)
+    });
+    if slice.first_entry_incomplete || is_held_back {
         // Less than one batch is of no use to anyone.
         slice.file = None;
         slice.length = 0;
@@ -300,6 +319,7 @@ mod tests {
     use std::path::Path;
 
     use highwater_log::{AppendOrigin, AppendSet, CheckedLogConfig, DirOptions, LogDir, MemDisk, OpenedDir};
+    use highwater_metadata::StaticConfig;
     use highwater_records::{BatchBuilder, BatchOptions, EndTxnMarker, ProducerStamp};
     use highwater_replication::leader::{Leader, LeaderConfig, LeaderSetup, RecoveryState};
     use highwater_types::{
@@ -308,6 +328,7 @@ mod tests {
 
     use super::super::want::TopicKey;
     use crate::partition::{ControllerAsks, Directory, Role};
+    use crate::replica::ReplicationQuotas;
 
     const NOW: TimestampMs = TimestampMs(1_700_000_000_000);
 
@@ -356,7 +377,9 @@ mod tests {
         let want = Want { offset, max_bytes: 1 << 20, current_leader_epoch: -1, last_fetched_epoch: -1, log_start: -1 };
         let key = PartitionKey { topic: TopicKey::Name("t".into()), index: 0 };
         let (image, wakers) = (MetadataImage::empty("cluster", NodeId::new(1)), Wakers::new(1).unwrap());
-        let context = ReadContext { image: &image, wakers: &wakers, now: Ticks(1) };
+        let quotas = ReplicationQuotas::new(&StaticConfig::default());
+        let leader_quota = &quotas.leader;
+        let context = ReadContext { image: &image, wakers: &wakers, leader_quota, now: Ticks(1) };
         let reader = Reader::Consumer { from_follower: false, rack: None };
         let targets = [Ok(Arc::clone(partition))];
         (Reads::collect(&context, &[(key, want)], &targets, &limits, &reader, true), limits)

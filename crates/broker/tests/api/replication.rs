@@ -1,0 +1,90 @@
+//! What several brokers do together: replicas that are throttled.
+
+use highwater_types::ErrorCode;
+use highwater_wire::messages::*;
+
+use crate::common::batch;
+use crate::configs::{BROKER, TOPIC, incremental};
+use crate::several::{Brokers, until};
+
+const SET: i8 = 0;
+
+/// Small fetches, one batch at a time, which are not forgotten within an hour.
+const SMALL: [(&str, &str); 3] =
+    [("replica.fetch.max.bytes", "1"), ("replica.fetch.wait.max.ms", "50"), ("replication.quota.window.num", "3600")];
+
+fn set(brokers: &Brokers, kind: i8, name: &str, key: &str, value: &str) {
+    assert_eq!(incremental(&mut brokers.client(1), kind, name, &[(key, SET, Some(value))]), ErrorCode::None);
+}
+
+/// Bytes of the replica of `t-0` on a broker; `None` while it has none.
+fn size(brokers: &Brokers, id: u32) -> Option<i64> {
+    let answer = brokers.client(id).call(4, &DescribeLogDirsRequest { topics: None, ..Default::default() });
+    let response: DescribeLogDirsResponse<'_> = answer.body();
+    let all: Vec<_> = response.results.iter().flat_map(|result| result.topics.iter().collect::<Vec<_>>()).collect();
+    let topic = all.iter().find(|topic| topic.name == "t")?;
+    topic.partitions.iter().next().map(|partition| partition.partition_size)
+}
+
+/// A replica that is added does not get beyond its first batch at a rate of 1 byte a second, which `key` on broker
+/// `throttled` says, and has everything soon once it may.
+fn catches_up_when_it_may(topic_key: &str, broker_key: &str, throttled: u32) {
+    let brokers = Brokers::start(2, &SMALL);
+    brokers.create_topic("t", &[&[1]], &[(topic_key, &format!("0:{throttled}"))]);
+    set(&brokers, BROKER, &throttled.to_string(), broker_key, "1");
+    let value = "x".repeat(1000);
+    let one = batch(&[&value]);
+    let mut client = brokers.client(1);
+    for offset in 0..20 {
+        assert_eq!(client.produce("t", &one), (ErrorCode::None, offset));
+    }
+    let all = size(&brokers, 1).unwrap();
+    brokers.reassign("t", &[1, 2]);
+    let first = until("the first batch is there", || size(&brokers, 2).filter(|size| 0 < *size));
+    // Were it not throttled, it would take some milliseconds.
+    std::thread::sleep(std::time::Duration::from_millis(500));
+    let later = size(&brokers, 2).unwrap();
+    assert!(first < all && later <= all / 20, "{first}, {later} of {all}");
+    let state = brokers.wait_for("t", "it moves", |_| true);
+    assert_eq!(state.isr, [1], "it is not in sync");
+    set(&brokers, BROKER, &throttled.to_string(), broker_key, "1000000");
+    brokers.wait_for("t", "it is in sync", |state| state.isr == [1, 2]);
+    assert_eq!(size(&brokers, 2), Some(all));
+    // In sync, it is never held back.
+    set(&brokers, BROKER, &throttled.to_string(), broker_key, "1");
+    for offset in 20..30 {
+        assert_eq!(client.produce("t", &one), (ErrorCode::None, offset), "acknowledged by both");
+    }
+    set(&brokers, TOPIC, "t", topic_key, "");
+}
+
+#[test]
+fn a_leader_holds_throttled_replicas_back() {
+    catches_up_when_it_may("leader.replication.throttled.replicas", "leader.replication.throttled.rate", 1);
+}
+
+#[test]
+fn a_throttled_follower_waits() {
+    catches_up_when_it_may("follower.replication.throttled.replicas", "follower.replication.throttled.rate", 2);
+}
+
+/// The list of the topic may change while the replica waits.
+#[test]
+fn a_replica_that_is_throttled_no_more_goes_on() {
+    let brokers = Brokers::start(2, &SMALL);
+    let keys = ["leader.replication.throttled.replicas", "follower.replication.throttled.replicas"];
+    brokers.create_topic("t", &[&[1]], &[(keys[0], "*"), (keys[1], "*")]);
+    for id in ["1", "2"] {
+        set(&brokers, BROKER, id, "leader.replication.throttled.rate", "1");
+        set(&brokers, BROKER, id, "follower.replication.throttled.rate", "1");
+    }
+    let one = batch(&[&"x".repeat(1000)]);
+    let mut client = brokers.client(1);
+    (0..5).for_each(|offset| assert_eq!(client.produce("t", &one), (ErrorCode::None, offset)));
+    brokers.reassign("t", &[1, 2]);
+    until("the first batch is there", || size(&brokers, 2).filter(|size| 0 < *size));
+    assert_eq!(brokers.wait_for("t", "it moves", |_| true).isr, [1]);
+    set(&brokers, TOPIC, "t", keys[0], "0:2");
+    set(&brokers, TOPIC, "t", keys[1], "0:1,1:2");
+    brokers.wait_for("t", "it is in sync", |state| state.isr == [1, 2]);
+}
