@@ -37,6 +37,7 @@ fn plain(nodes: &[NodeId]) -> String {
 fn print(output: &Output) -> String {
     match output {
         Output::HighWatermark(offset) => format!("high watermark {}", offset.value()),
+        Output::LowWatermark => "low watermark".to_owned(),
         Output::IsrChanged => "isr changed".to_owned(),
         Output::ProposeIsr(proposal) => {
             let member = |m: &highwater_replication::leader::IsrMember| match m.epoch {

@@ -1,5 +1,6 @@
 //! What connections wait for.
 
+use super::delete_records::ParkedDeletion;
 use super::fetch::ParkedFetch;
 use super::produce::ParkedProduce;
 use super::request::{Outcome, Refused, ReplyTo, Request};
@@ -12,6 +13,8 @@ pub(crate) enum Parked {
     Fetch(Box<ParkedFetch>),
     /// Replicas to catch up.
     Produce(Box<ParkedProduce>),
+    /// Replicas to delete records.
+    Deletion(Box<ParkedDeletion>),
     /// Work on another thread.
     Job(Box<dyn PendingReply>),
     /// The active controller's answer.

@@ -9,7 +9,7 @@ use highwater_wire::{ApiKey, Reader};
 use super::parked::{self, Parked};
 use super::request::{Cx, Outcome, Refused, ReplyTo, Request};
 use super::supported::{self, Route, SupportedApi};
-use super::{api_versions, fetch, forward, produce};
+use super::{api_versions, delete_records, fetch, forward, produce};
 use crate::net::{Context, Frames, Out, Served, Service, Wake};
 use crate::node::Node;
 use crate::view::ViewCache;
@@ -106,6 +106,7 @@ impl Service for Handlers {
         self.served(match parked {
             Parked::Fetch(fetch) => fetch::resume(&mut cx, *fetch, why, out),
             Parked::Produce(produce) => produce::resume(&mut cx, *produce, why, out),
+            Parked::Deletion(deletion) => delete_records::resume(&cx, *deletion, why, out),
             Parked::Job(job) => parked::resume_job(job, why, out),
             Parked::Forwarded(forwarded) => forward::resume(&mut cx, *forwarded, why, out),
             Parked::Start if is_ready(&cx) => Ok(Outcome::Answered),

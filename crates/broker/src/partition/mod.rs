@@ -331,6 +331,15 @@ impl LockedPartition<'_> {
         })
     }
 
+    /// Where all replicas begin whose brokers live; `None` while one has not said.
+    ///
+    /// # Errors
+    ///
+    /// [`PartitionError::NotLeader`] if this broker does not lead the partition.
+    pub(crate) fn low_watermark(&self) -> Result<Option<Offset>, PartitionError> {
+        Ok(self.leader()?.low_watermark(self.replica.log.log_start()))
+    }
+
     /// Whether something before `end` has to be synced before it may be acknowledged or read by consumers.
     pub(crate) fn awaits_sync(&self, end: Offset) -> bool {
         self.replica.log.settled_to() < end
@@ -380,7 +389,7 @@ impl LockedPartition<'_> {
                     log.advance_high_watermark(high_watermark);
                     has_news = true;
                 }
-                Output::IsrChanged => has_news = true,
+                Output::LowWatermark | Output::IsrChanged => has_news = true,
                 Output::ProposeIsr(proposal) => self.partition.asks.propose(IsrAsk {
                     topic_id: self.partition.topic_id,
                     partition: self.partition.name.partition,

@@ -1,9 +1,9 @@
-//! What several brokers do together: replicas that are throttled.
+//! What several brokers do together: replicas that are throttled, records that are deleted.
 
 use highwater_types::ErrorCode;
 use highwater_wire::messages::*;
 
-use crate::common::batch;
+use crate::common::{Client, Fetched, batch, code, fetch_request};
 use crate::configs::{BROKER, TOPIC, incremental};
 use crate::several::{Brokers, until};
 
@@ -87,4 +87,39 @@ fn a_replica_that_is_throttled_no_more_goes_on() {
     set(&brokers, TOPIC, "t", keys[0], "0:2");
     set(&brokers, TOPIC, "t", keys[1], "0:1,1:2");
     brokers.wait_for("t", "it is in sync", |state| state.isr == [1, 2]);
+}
+
+/// Deletes what is before an offset of `t-0`. Error and low watermark.
+fn delete_records(client: &mut Client, offset: i64, timeout_ms: i32) -> (ErrorCode, i64) {
+    use delete_records_request::{DeleteRecordsPartition, DeleteRecordsTopic};
+    let partition = DeleteRecordsPartition { offset, ..Default::default() };
+    let topic = DeleteRecordsTopic { name: "t".into(), partitions: vec![partition].into(), ..Default::default() };
+    let answer = client.call(2, &DeleteRecordsRequest { topics: vec![topic].into(), timeout_ms, ..Default::default() });
+    let response: DeleteRecordsResponse<'_> = answer.body();
+    let result = response.topics.iter().next().unwrap().partitions.iter().next().unwrap();
+    (code(result.error_code), result.low_watermark)
+}
+
+#[test]
+fn records_are_deleted_when_every_live_replica_has_deleted_them() {
+    let mut brokers = Brokers::start(3, &[]);
+    brokers.create_topic("t", &[&[1, 2, 3]], &[]);
+    brokers.wait_for("t", "all are in sync", |state| state.isr.len() == 3);
+    let mut client = brokers.client(1);
+    for offset in 0..10 {
+        assert_eq!(client.produce("t", &batch(&["a"])), (ErrorCode::None, offset));
+    }
+    assert_eq!(delete_records(&mut client, 4, 60_000), (ErrorCode::None, 4));
+    for id in [1, 2, 3] {
+        // As a consumer that may read from any replica.
+        let answer = brokers.client(id).call(12, &fetch_request("t", 4));
+        assert_eq!(Fetched::of(&answer).log_start, 4, "on broker {id}, when it is answered");
+    }
+    let mut follower = brokers.client(2);
+    assert_eq!(delete_records(&mut follower, 5, 60_000), (ErrorCode::NotLeaderOrFollower, -1));
+    assert_eq!(delete_records(&mut client, 5, 0), (ErrorCode::RequestTimedOut, 4), "followers have not heard of it");
+    assert_eq!(delete_records(&mut client, 5, 60_000), (ErrorCode::None, 5));
+    // A broker that has left is not waited for.
+    brokers.stop(3);
+    assert_eq!(delete_records(&mut client, 7, 60_000), (ErrorCode::None, 7));
 }

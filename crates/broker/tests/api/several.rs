@@ -73,6 +73,11 @@ impl Brokers {
         self.brokers.insert(id, broker);
     }
 
+    /// Shuts a broker down and keeps its data.
+    pub(crate) fn stop(&mut self, id: u32) {
+        self.brokers.remove(&id).unwrap().shutdown();
+    }
+
     pub(crate) fn client(&self, id: u32) -> Client {
         Client::connect(self.brokers[&id].local_addr())
     }

@@ -76,11 +76,18 @@ impl Leader {
     }
 
     /// Where all replicas begin whose brokers are active: DeleteRecords is done when this has reached its
-    /// offset. `log_start` is where the leader's own log begins. `None` while some follower has not said.
+    /// offset. `log_start` is where the leader's own log begins. `None` while some follower has not said. When it may have
+    /// risen because of a follower there is an [`Output::LowWatermark`](super::Output::LowWatermark).
     #[must_use]
     pub fn low_watermark(&self, log_start: Offset) -> Option<Offset> {
+        Some(self.followers_start()?.map_or(log_start, |start| log_start.min(start)))
+    }
+
+    /// Where the first of the followers begins whose brokers are active, if there is one; `None` while one has not said.
+    pub(super) fn followers_start(&self) -> Option<Option<Offset>> {
         let active = |remote: &&Remote| remote.eligible_as.is_some();
-        self.remotes.iter().filter(active).try_fold(log_start, |low, remote| Some(low.min(remote.log_start?)))
+        let earlier = |low: Option<Offset>, start: Offset| Some(low.map_or(start, |low| low.min(start)));
+        self.remotes.iter().filter(active).try_fold(None, |low, remote| Some(earlier(low, remote.log_start?)))
     }
 
     /// The follower that a consumer should rather fetch from (KIP-392); `None` for this leader.

@@ -102,6 +102,9 @@ pub enum Output {
     /// proposal with the same id as an earlier one repeats it; close the connection on which the earlier one
     /// was left without an answer, so that it cannot overtake this one.
     ProposeIsr(IsrProposal),
+    /// Followers begin elsewhere than before, so that [`Leader::low_watermark`](super::Leader::low_watermark) may have
+    /// risen: wake what waits for records to be deleted.
+    LowWatermark,
     /// The in-sync replicas have changed: wake what waits, since `acks=all` may now be refused.
     IsrChanged,
 }

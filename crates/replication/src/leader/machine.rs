@@ -40,6 +40,8 @@ pub struct Leader {
     pub(super) config: LeaderConfig,
     /// Time as of the last event.
     pub(super) now: Ticks,
+    /// Where followers began when that was last told.
+    pub(super) followers_start: Option<Option<Offset>>,
     /// When to look for followers that lag; `None` without followers.
     pub(super) next_lag_check: Option<Ticks>,
     pub(super) outputs: VecDeque<Output>,
@@ -70,11 +72,13 @@ impl Leader {
             next_proposal: ProposalId::default(),
             config: setup.config,
             now,
+            followers_start: None,
             next_lag_check: None,
             outputs: VecDeque::new(),
         };
         leader.set_replicas(&setup.replicas);
         leader.advance_high_watermark();
+        leader.followers_start = leader.followers_start();
         leader.assert_invariants();
         leader
     }
@@ -164,6 +168,13 @@ impl Leader {
     fn leave(&mut self) {
         if let Some(high_watermark) = self.advance_high_watermark() {
             self.outputs.push_back(Output::HighWatermark(high_watermark));
+        }
+        let start = self.followers_start();
+        if start != self.followers_start {
+            self.followers_start = start;
+            if start.is_some() {
+                self.outputs.push_back(Output::LowWatermark);
+            }
         }
         self.assert_invariants();
     }

@@ -188,7 +188,7 @@ impl Node {
             match output {
                 Output::ProposeIsr(proposal) => proposals.push(proposal),
                 Output::HighWatermark(to) => self.high_watermark = to.value(),
-                Output::IsrChanged => {}
+                Output::LowWatermark | Output::IsrChanged => {}
             }
         }
         proposals

@@ -65,6 +65,7 @@ impl Node {
                     self.set_high_watermark(key, to.value());
                     self.acknowledge(ctx, key);
                 }
+                Output::LowWatermark => {}
                 Output::IsrChanged => self.acknowledge(ctx, key),
             }
         }
