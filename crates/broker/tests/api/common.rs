@@ -139,6 +139,10 @@ impl Client {
         Self { stream, correlation_id: 0 }
     }
 
+    pub(crate) fn peer(&self) -> SocketAddr {
+        self.stream.peer_addr().unwrap()
+    }
+
     /// Sends a request and waits for its answer.
     pub(crate) fn call<'m, M: Message<'m>>(&mut self, version: i16, request: &M) -> Answer {
         let sent = self.send(version, request);

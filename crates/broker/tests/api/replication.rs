@@ -1,9 +1,11 @@
-//! What several brokers do together: replicas that are throttled, records that are deleted.
+//! What several brokers do together: replicas that are throttled, records that are deleted, leaders that are told of.
 
-use highwater_types::ErrorCode;
+use std::borrow::Cow;
+
+use highwater_types::{ErrorCode, Uuid};
 use highwater_wire::messages::*;
 
-use crate::common::{Client, Fetched, batch, code, fetch_request};
+use crate::common::{Answer, Client, Fetched, batch, code, fetch_request, produce_request};
 use crate::configs::{BROKER, TOPIC, incremental};
 use crate::several::{Brokers, until};
 
@@ -122,4 +124,113 @@ fn records_are_deleted_when_every_live_replica_has_deleted_them() {
     // A broker that has left is not waited for.
     brokers.stop(3);
     assert_eq!(delete_records(&mut client, 7, 60_000), (ErrorCode::None, 7));
+}
+
+/// Error, who leads and since when, and where that node is, as an answer says.
+type Hint = (ErrorCode, i32, i32, Vec<(i32, String, i32, Option<String>)>);
+
+fn produce_hint(client: &mut Client, version: i16, id: Uuid, timeout_ms: i32) -> Hint {
+    let records = batch(&["a"]);
+    let mut request = produce_request("t", -1, &[(0, &records)]);
+    request.timeout_ms = timeout_ms;
+    if 13 <= version {
+        request.topic_data = request
+            .topic_data
+            .iter()
+            .map(|topic| produce_request::TopicProduceData { name: "".into(), topic_id: id, ..topic })
+            .collect();
+    }
+    let answer = client.call(version, &request);
+    produce_hint_of(&answer)
+}
+
+fn produce_hint_of(answer: &Answer) -> Hint {
+    let response: ProduceResponse<'_> = answer.body();
+    let partition = response.responses.iter().next().unwrap().partition_responses.iter().next().unwrap();
+    let node = |node: produce_response::NodeEndpoint<'_>| {
+        (node.node_id, node.host.into_owned(), node.port, node.rack.map(Cow::into_owned))
+    };
+    let leader = partition.current_leader;
+    let nodes = response.node_endpoints.iter().map(node).collect();
+    (code(partition.error_code), leader.leader_id, leader.leader_epoch, nodes)
+}
+
+fn fetch_hint(client: &mut Client, version: i16, id: Uuid, current_leader_epoch: i32) -> Hint {
+    let mut request = fetch_request("t", 0);
+    let by_id = |topic: fetch_request::FetchTopic<'static>| {
+        let partitions = topic.partitions.iter();
+        let partitions = partitions.map(|one| fetch_request::FetchPartition { current_leader_epoch, ..one }).collect();
+        let (topic, topic_id) = if 13 <= version { ("".into(), id) } else { (topic.topic, Uuid::ZERO) };
+        fetch_request::FetchTopic { topic, topic_id, partitions, ..Default::default() }
+    };
+    request.topics = request.topics.iter().map(by_id).collect();
+    let answer = client.call(version, &request);
+    let response: FetchResponse<'_> = answer.body();
+    let partition = response.responses.iter().next().unwrap().partitions.iter().next().unwrap();
+    let node = |node: fetch_response::NodeEndpoint<'_>| {
+        (node.node_id, node.host.into_owned(), node.port, node.rack.map(Cow::into_owned))
+    };
+    let leader = &partition.current_leader;
+    let nodes = response.node_endpoints.iter().map(node).collect();
+    (code(partition.error_code), leader.leader_id, leader.leader_epoch, nodes)
+}
+
+/// KIP-951: who asks the wrong broker is told who leads, and where that is.
+#[test]
+fn those_who_ask_the_wrong_broker_are_told_who_leads() {
+    let brokers = Brokers::start(2, &[("broker.rack", "here")]);
+    brokers.create_topic("t", &[&[1]], &[]);
+    let id = brokers.client(2).wait_for_topic("t");
+    let mut client = brokers.client(2);
+    let port = i32::from(brokers.client(1).peer().port());
+    let here = vec![(1, "127.0.0.1".to_owned(), port, Some("here".to_owned()))];
+    let unsaid = (ErrorCode::NotLeaderOrFollower, -1, -1, vec![]);
+    let told = (ErrorCode::NotLeaderOrFollower, 1, 0, here.clone());
+    assert_eq!(produce_hint(&mut client, 9, id, 1000), unsaid);
+    for version in 10..=13 {
+        assert_eq!(produce_hint(&mut client, version, id, 1000), told, "Produce {version}");
+        let taken = produce_hint(&mut brokers.client(1), version, id, 1000);
+        assert_eq!(taken, (ErrorCode::None, -1, -1, vec![]), "Produce {version} to the leader");
+    }
+    assert_eq!(fetch_hint(&mut client, 12, id, -1), unsaid);
+    assert_eq!(fetch_hint(&mut client, 15, id, -1), unsaid);
+    for version in 16..=18 {
+        assert_eq!(fetch_hint(&mut client, version, id, -1), told, "Fetch {version}");
+    }
+    // In a later epoch, who asks the leader by the old one is told too.
+    brokers.reassign("t", &[2]);
+    brokers.wait_for("t", "it has moved", |state| state.leader == 2 && state.replicas == [2]);
+    brokers.reassign("t", &[1]);
+    let state = brokers.wait_for("t", "it is back", |state| state.leader == 1 && state.replicas == [1]);
+    let mut client = brokers.client(1);
+    let hint = until("the leader knows", || {
+        Some(fetch_hint(&mut client, 17, id, 0)).filter(|hint| hint.0 != ErrorCode::NotLeaderOrFollower)
+    });
+    assert_eq!(hint, (ErrorCode::FencedLeaderEpoch, 1, state.leader_epoch, here));
+    assert_eq!(fetch_hint(&mut client, 15, id, 0), (ErrorCode::FencedLeaderEpoch, -1, -1, vec![]));
+}
+
+/// Records wait for a follower that sleeps, while the leader changes.
+#[test]
+fn a_producer_that_waits_is_told_who_leads_now() {
+    let sleepy = [("replica.fetch.min.bytes", "1000000"), ("replica.fetch.wait.max.ms", "25000")];
+    let brokers = Brokers::start(2, &sleepy);
+    brokers.create_topic("t", &[&[1, 2]], &[]);
+    let records = batch(&["a"]);
+    let mut client = brokers.client(1);
+    let sent = client.send(12, &produce_request("t", -1, &[(0, &records)]));
+    until("the record is there", || size(&brokers, 1).filter(|size| 0 < *size));
+    brokers.reassign("t", &[2, 1]);
+    brokers.wait_for("t", "the order is another", |state| state.replicas == [2, 1]);
+    let topic =
+        elect_leaders_request::TopicPartitions { topic: "t".into(), partitions: vec![0].into(), ..Default::default() };
+    let request =
+        ElectLeadersRequest { topic_partitions: Some(vec![topic].into()), timeout_ms: 10_000, ..Default::default() };
+    let answer = brokers.client(1).call(2, &request);
+    assert_eq!(answer.body::<ElectLeadersResponse<'_>>().error_code, 0);
+    let state = brokers.wait_for("t", "the other leads", |state| state.leader == 2);
+    let port = i32::from(brokers.client(2).peer().port());
+    let there = vec![(2, "127.0.0.1".to_owned(), port, None)];
+    let hint = produce_hint_of(&client.receive(sent));
+    assert_eq!(hint, (ErrorCode::NotLeaderOrFollower, 2, state.leader_epoch, there));
 }

@@ -14,6 +14,7 @@ use highwater_wire::{Array, Records};
 use super::ParkedFetch;
 use super::read::{Ends, Limits, PartitionRead, Reads};
 use super::want::PartitionKey;
+use crate::api::leader_hint::{LeaderHints, has_fetch_hint};
 use crate::api::request::{Cx, Outcome, Refused};
 use crate::net::{Out, SendFile};
 use crate::session::Report;
@@ -31,16 +32,31 @@ pub(super) fn send(cx: &Cx<'_>, fetch: ParkedFetch, reads: Reads, out: &mut Out)
         .enumerate()
         .filter_map(|(index, told)| answer.includes(index).then_some(told))
         .collect();
+    let mut hints = LeaderHints::new(cx);
     let responses = told
         .chunk_by(|(a, _), (b, _)| a.topic == b.topic)
         .map(|group| FetchableTopicResponse {
             topic: group[0].0.topic.name().into(),
             topic_id: group[0].0.topic.id(),
-            partitions: group.iter().map(|(key, read)| partition(key.index, read, &limits)).collect(),
+            partitions: group
+                .iter()
+                .map(|(key, read)| {
+                    let data = partition(key.index, read, &limits);
+                    match read {
+                        PartitionRead::Failed(code) if has_fetch_hint(to.version, *code) => {
+                            let hint = hints.leader_of(key.topic.name(), key.topic.id(), key.index);
+                            PartitionData { current_leader: hint.into(), ..data }
+                        }
+                        _ => data,
+                    }
+                })
+                .collect(),
             ..FetchableTopicResponse::default()
         })
         .collect();
-    let response = FetchResponse { session_id: answer.session_id, responses, ..FetchResponse::default() };
+    let node_endpoints = hints.fetch_endpoints().into();
+    let response =
+        FetchResponse { session_id: answer.session_id, responses, node_endpoints, ..FetchResponse::default() };
     let external = encode_response(out.buf(), to.key, to.version, to.correlation_id, &response)?;
     // Whatever has records is told, so the slices and their places match.
     let slices = reads.partitions.into_iter().filter_map(|read| match read {

@@ -15,6 +15,7 @@ use highwater_wire::{Message, Reader};
 use super::parked::{ParkedProduce, PendingAnswer, PendingTopic, Wait};
 use super::staged::{Batch, Item, Staged};
 use crate::api::error_map::ToCode;
+use crate::api::leader_hint::{LeaderHints, has_produce_hint};
 use crate::api::request::{Cx, Outcome, Refused};
 use crate::net::Out;
 use crate::partition::PartitionError;
@@ -86,7 +87,7 @@ impl Batch<'_> {
             let waits =
                 items.iter().any(|item| matches!(&item.outcome, ItemOutcome::Appended(a) if a.wait_for.is_some()));
             if pending.is_empty() && !waits {
-                send(request, items, out)?;
+                send(cx, request, items, out)?;
             } else {
                 pending.push(pend(request, items, cx)?);
             }
@@ -102,8 +103,10 @@ impl Batch<'_> {
 }
 
 /// Answers a request whose partitions are all settled.
-fn send(request: &Staged<'_>, items: &[Item], out: &mut Out) -> Result<(), Refused> {
+fn send(cx: &Cx<'_>, request: &Staged<'_>, items: &[Item], out: &mut Out) -> Result<(), Refused> {
     let body = body_of(request)?;
+    let version = request.parsed.to.version;
+    let mut hints = LeaderHints::new(cx);
     let mut items = items.iter();
     let responses = body
         .topic_data
@@ -113,14 +116,22 @@ fn send(request: &Staged<'_>, items: &[Item], out: &mut Out) -> Result<(), Refus
                 .partition_data
                 .iter()
                 .zip(items.by_ref())
-                .map(|(partition, item)| partition_response(partition.index, &item.outcome))
+                .map(|(partition, item)| {
+                    let response = partition_response(partition.index, &item.outcome);
+                    if !has_produce_hint(version, response.error_code) {
+                        return response;
+                    }
+                    let hint = hints.leader_of(&topic.name, topic.topic_id, partition.index);
+                    PartitionProduceResponse { current_leader: hint.into(), ..response }
+                })
                 .collect(),
             name: topic.name,
             topic_id: topic.topic_id,
             ..TopicProduceResponse::default()
         })
         .collect();
-    request.parsed.to.send(out, &ProduceResponse { responses, ..ProduceResponse::default() })?;
+    let node_endpoints = hints.produce_endpoints().into();
+    request.parsed.to.send(out, &ProduceResponse { responses, node_endpoints, ..ProduceResponse::default() })?;
     Ok(())
 }
 

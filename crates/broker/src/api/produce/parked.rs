@@ -9,6 +9,7 @@ use highwater_types::{ErrorCode, LeaderEpoch, Offset, Uuid};
 use highwater_wire::messages::produce_response::{PartitionProduceResponse, ProduceResponse, TopicProduceResponse};
 
 use crate::api::error_map::ToCode;
+use crate::api::leader_hint::{LeaderHints, has_produce_hint};
 use crate::api::parked::Parked;
 use crate::api::request::{Cx, Outcome, Refused, ReplyTo};
 use crate::net::{Out, Wake};
@@ -96,10 +97,20 @@ impl PendingAnswer {
         });
     }
 
-    fn send(self, out: &mut Out) -> Result<Outcome, Refused> {
+    fn send(self, cx: &Cx<'_>, out: &mut Out) -> Result<Outcome, Refused> {
+        let mut hints = LeaderHints::new(cx);
         let responses = self
             .topics
             .into_iter()
+            .map(|mut topic| {
+                for partition in &mut topic.partitions {
+                    if has_produce_hint(self.to.version, partition.error_code) {
+                        let hint = hints.leader_of(&topic.name, topic.id, partition.index);
+                        partition.current_leader = hint.into();
+                    }
+                }
+                topic
+            })
             .map(|topic| TopicProduceResponse {
                 name: topic.name.into(),
                 topic_id: topic.id,
@@ -107,7 +118,8 @@ impl PendingAnswer {
                 ..TopicProduceResponse::default()
             })
             .collect();
-        self.to.send(out, &ProduceResponse { responses, ..ProduceResponse::default() })
+        let node_endpoints = hints.produce_endpoints().into();
+        self.to.send(out, &ProduceResponse { responses, node_endpoints, ..ProduceResponse::default() })
     }
 }
 
@@ -138,7 +150,7 @@ pub(in crate::api) fn resume(
             parked.answers.push_front(answer);
             return Ok(parked.park(cx));
         }
-        answer.send(out)?;
+        answer.send(cx, out)?;
     }
     Ok(Outcome::Answered)
 }
