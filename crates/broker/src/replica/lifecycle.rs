@@ -122,8 +122,7 @@ impl BrokerLife {
     }
 
     fn live(&self, mut setup: LifeSetup) {
-        while !self.is_over(&setup) {
-            let Some(epoch) = self.register(&mut setup) else { break };
+        if let Some(epoch) = self.register(&mut setup) {
             setup.broker_epoch.store(epoch.0, Ordering::Release);
             self.beat(&mut setup, epoch);
         }
@@ -176,9 +175,13 @@ impl BrokerLife {
         }
     }
 
-    /// Sends heartbeats until the broker has left or has to register anew.
+    /// Sends heartbeats until the broker has left.
+    ///
+    /// A broker that was unregistered, or whose place another process has taken, goes on like that and is refused each
+    /// time: as in Kafka it stays out until it is started again, since whoever did that wanted it gone.
     fn beat(&self, setup: &mut LifeSetup, epoch: BrokerEpoch) {
         let interval = Duration::from_millis(setup.heartbeat_ms);
+        let mut is_known = true;
         loop {
             let (is_loaded, is_unfenced, leaves, news) = {
                 let state = self.state.lock();
@@ -206,10 +209,21 @@ impl BrokerLife {
                 },
                 Err(error) => {
                     tracing::debug!("a heartbeat was not answered: {error}");
-                    if matches!(error.code(), ErrorCode::StaleBrokerEpoch | ErrorCode::BrokerIdNotRegistered) {
-                        return self.pause(RETRY_MIN, news);
+                    let is_stale =
+                        matches!(error.code(), ErrorCode::StaleBrokerEpoch | ErrorCode::BrokerIdNotRegistered);
+                    if is_stale && std::mem::take(&mut is_known) {
+                        tracing::warn!(
+                            "the controller does not know broker {} by epoch {} any more: it was unregistered or \
+                             replaced, and stays out of the cluster until it is started again",
+                            setup.registration.node,
+                            epoch.0
+                        );
                     }
-                    if leaves { LEAVING_PAUSE } else { RETRY_MAX.min(interval) }
+                    match (leaves, is_stale) {
+                        (true, _) => LEAVING_PAUSE,
+                        (false, true) => interval,
+                        (false, false) => RETRY_MAX.min(interval),
+                    }
                 }
             };
             self.pause(pause, news);

@@ -9,13 +9,7 @@ use highwater_wire::messages::*;
 
 use crate::common::{Client, TestBroker, code, metadata_request};
 
-/// A broker that does not come back by itself after it was unregistered.
-fn silent_broker() -> TestBroker {
-    let silent = [("broker.heartbeat.interval.ms", "600000"), ("broker.session.timeout.ms", "3600000")];
-    TestBroker::start_with(&silent)
-}
-
-fn unregister(client: &mut Client, broker_id: i32) -> (ErrorCode, String) {
+pub(crate) fn unregister(client: &mut Client, broker_id: i32) -> (ErrorCode, String) {
     let answer = client.call(0, &UnregisterBrokerRequest { broker_id, ..Default::default() });
     let response: UnregisterBrokerResponse<'_> = answer.body();
     (code(response.error_code), response.error_message.unwrap_or_default().into_owned())
@@ -142,7 +136,7 @@ const UNCLEAN: i8 = 1;
 
 #[test]
 fn elections_are_for_partitions_that_need_them() {
-    let broker = silent_broker();
+    let broker = TestBroker::start();
     let mut client = broker.client();
     client.create_topic("t", 2, &[]);
     let not_needed =
@@ -182,7 +176,7 @@ fn elections_are_for_partitions_that_need_them() {
 
 #[test]
 fn partitions_of_an_unregistered_broker_have_no_leader() {
-    let broker = silent_broker();
+    let broker = TestBroker::start();
     let mut client = broker.client();
     client.create_topic("t", 1, &[]);
     for id in [9, -1] {

@@ -5,7 +5,8 @@ use std::borrow::Cow;
 use highwater_types::{ErrorCode, Uuid};
 use highwater_wire::messages::*;
 
-use crate::common::{Answer, Client, Fetched, batch, code, fetch_request, produce_request};
+use crate::cluster::unregister;
+use crate::common::{Answer, Client, Fetched, batch, code, fetch_request, metadata_request, produce_request};
 use crate::configs::{BROKER, TOPIC, incremental};
 use crate::several::{Brokers, until};
 
@@ -233,4 +234,26 @@ fn a_producer_that_waits_is_told_who_leads_now() {
     let there = vec![(2, "127.0.0.1".to_owned(), port, None)];
     let hint = produce_hint_of(&client.receive(sent));
     assert_eq!(hint, (ErrorCode::NotLeaderOrFollower, 2, state.leader_epoch, there));
+}
+
+/// As with Kafka's broker: its heartbeats are refused from then on, and it does not register again by itself.
+#[test]
+fn an_unregistered_broker_stays_out_until_it_is_started_again() {
+    let mut brokers = Brokers::start(2, &[("broker.heartbeat.interval.ms", "20")]);
+    brokers.create_topic("t", &[&[2, 1]], &[]);
+    let known = |brokers: &Brokers| {
+        let answer = brokers.client(1).call(12, &metadata_request(&[]));
+        let response: MetadataResponse<'_> = answer.body();
+        response.brokers.iter().map(|broker| broker.node_id).collect::<Vec<_>>()
+    };
+    assert_eq!(known(&brokers), [1, 2]);
+    assert_eq!(unregister(&mut brokers.client(1), 2).0, ErrorCode::None);
+    brokers.wait_for("t", "the other leads", |state| state.leader == 1 && state.isr == [1]);
+    // Many heartbeats.
+    std::thread::sleep(std::time::Duration::from_millis(500));
+    assert_eq!(known(&brokers), [1]);
+    brokers.stop(2);
+    brokers.start_one(2);
+    assert_eq!(known(&brokers), [1, 2]);
+    brokers.wait_for("t", "it is in sync again", |state| state.isr.len() == 2);
 }
