@@ -13,7 +13,8 @@ use std::time::Duration;
 use crossbeam_channel::{Receiver, RecvTimeoutError, Sender, bounded, unbounded};
 use highwater_log::{CheckedLogConfig, CleanerConfig, DirOptions, Disk, Log, LogConfig, LogDir, RealDisk};
 use highwater_metadata::{
-    BrokerRegistration, ConfigResolver, Endpoint, FeatureRange, MetadataImage, StaticConfig, features,
+    BrokerRegistration, ConfigResolver, Endpoint, FeatureRange, MetadataImage, RegisterController, StaticConfig,
+    features,
 };
 use highwater_types::{BrokerEpoch, NodeId, TimestampMs, TopicPartition, Uuid};
 use parking_lot::Mutex;
@@ -35,8 +36,8 @@ use crate::quorum::messages::ControllerEndpoint;
 use crate::quorum::{MetadataLogError, QuorumSetup, QuorumStartError};
 use crate::random::{random_u64, random_uuid};
 use crate::replica::{
-    Applier, ApplierSetup, AskingThread, BrokerLife, BrokerParts, ControllerLink, FetcherSettings, FetcherStop,
-    Fetchers, LifeSetup, LinkSetup, LocalPartitions, ReplicationQuotas,
+    Applier, ApplierSetup, AskingThread, BrokerLife, BrokerParts, ControllerLink, ControllerRegistrar, FetcherSettings,
+    FetcherStop, Fetchers, LifeSetup, LinkSetup, LocalPartitions, ReplicationQuotas,
 };
 use crate::server::{Server, ServerError};
 use crate::storage::{LockedStorage, Storage, StorageError};
@@ -63,6 +64,8 @@ pub struct Broker {
     broker_epoch: Arc<AtomicU64>,
     fetchers: FetcherStop,
     asks: ControllerAsks,
+    /// Gone when the node stops.
+    registrar_stop: Option<Sender<()>>,
     threads: Vec<JoinHandle<()>>,
     housekeeping: Option<JoinHandle<()>>,
     cleaner: Option<CleanerPool>,
@@ -265,6 +268,13 @@ impl Broker {
         let server = Server::start(&server_config, &Arc::new(Handlers::new(Arc::clone(&node))), &wakers)?;
         let local_addrs = server.local_addrs().to_vec();
         let server = Arc::new(Mutex::new(Some(server)));
+        let mut threads = vec![applier, asking];
+        let (registrar_stop, stopped) = bounded(0);
+        if !config.controller_listeners.is_empty() {
+            let registration = controller_registration(config, &local_addrs, incarnation);
+            let registrar = ControllerRegistrar { registration, link: ControllerLink::new(links.clone()), stopped };
+            threads.push(registrar.start(events.clone()).map_err(thread("registrar"))?);
+        }
         if config.roles.broker {
             let registration = registration(config, &directories, &local_addrs, incarnation, previous_epoch);
             let life_setup = LifeSetup {
@@ -312,7 +322,8 @@ impl Broker {
             broker_epoch,
             fetchers: fetcher_stop,
             asks: asks_stop,
-            threads: vec![applier, asking],
+            registrar_stop: Some(registrar_stop),
+            threads,
             housekeeping: Some(housekeeping),
             cleaner: Some(cleaner),
             apart,
@@ -415,6 +426,7 @@ impl Broker {
         }
         self.fetchers.stop();
         self.asks.stop();
+        drop(self.registrar_stop.take());
         self.node.quorum.stop();
         if let Some(thread) = self.housekeeping.take() {
             // If the thread is gone already, so is the receiver.
@@ -538,14 +550,32 @@ fn registration(
         node: config.node_id,
         incarnation,
         endpoints: listeners.map(|(listener, address)| endpoint(listener, address.port())).collect(),
-        features: features::SUPPORTED
-            .iter()
-            .map(|feature| FeatureRange { name: feature.name.to_owned(), min: feature.min, max: feature.max })
-            .collect(),
+        features: supported_features(),
         rack: config.rack.clone(),
         log_dirs: directories.iter().map(|directory| directory.id()).collect(),
         previous_epoch,
     }
+}
+
+/// What this process tells the active controller of itself as a controller.
+fn controller_registration(config: &BrokerConfig, local_addrs: &[SocketAddr], incarnation: Uuid) -> RegisterController {
+    let addresses = local_addrs.iter().skip(config.listeners.len());
+    let listeners = config.controller_listeners.iter().zip(addresses);
+    RegisterController {
+        node: config.node_id,
+        incarnation,
+        endpoints: listeners.map(|(listener, address)| endpoint(listener, address.port())).collect(),
+        features: supported_features(),
+    }
+}
+
+fn supported_features() -> Vec<FeatureRange> {
+    let range = |feature: &features::SupportedFeature| FeatureRange {
+        name: feature.name.to_owned(),
+        min: feature.min,
+        max: feature.max,
+    };
+    features::SUPPORTED.iter().map(range).collect()
 }
 
 fn endpoint(listener: &Listener, port: u16) -> Endpoint {
@@ -581,6 +611,7 @@ fn settings(config: &BrokerConfig, controllers: Arc<BTreeMap<NodeId, (String, u1
         describe_partitions_max: number(&config.static_config, "max.request.partition.size.limit", 2000),
         listeners: config.listeners.iter().map(|listener| listener.name.clone()).collect(),
         controllers,
+        controller_listeners: config.controller_listeners.iter().map(|listener| listener.name.clone()).collect(),
         controller_listener: config
             .controller_listeners
             .first()

@@ -49,6 +49,12 @@ impl Node {
         self.settings.listeners.len() <= peer.listener()
     }
 
+    /// Name of the listener for controllers on which a connection came in.
+    pub(crate) fn controller_listener_of(&self, peer: &Peer) -> Option<&str> {
+        let at = peer.listener().checked_sub(self.settings.listeners.len())?;
+        self.settings.controller_listeners.get(at).map(String::as_str)
+    }
+
     /// Where a client that speaks to us as `peer` should look for `broker`.
     ///
     /// For this broker that is what its listener advertises, else the address that the client has reached already.
@@ -89,6 +95,8 @@ pub(crate) struct Settings {
     pub(crate) listeners: Vec<String>,
     /// The controllers of the configuration; none on a node that is its own and only one.
     pub(crate) controllers: Arc<BTreeMap<NodeId, (String, u16)>>,
+    /// Names of the listeners for controllers, which have the numbers after those for clients.
+    pub(crate) controller_listeners: Vec<String>,
     /// Name of the first listener for controllers.
     pub(crate) controller_listener: String,
     /// What clients are told to connect to, by listener; a missing host or port is taken from the connection.

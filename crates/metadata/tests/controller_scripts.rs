@@ -7,8 +7,8 @@ use highwater_metadata::{
     BrokerRegistration, ConfigEdit, ConfigResolver, Controller, ControllerConfig, CreatePartitions, CreateTopics,
     Decision, Election, ElectionResult, Endpoint, FeatureRange, FeatureUpdate, HeartbeatConfig, Heartbeats,
     IncrementalAlterConfigs, IncrementalResource, LeaderRecovery, MetadataRecord, NewPartitions, NewTopic,
-    PartitionChange, PartitionImage, ReassignPartition, ReplaceResource, ReplicaAssignment, ResourceKind, StaticConfig,
-    TopicSelector, UpdateFeatures, UpgradeType,
+    PartitionChange, PartitionImage, ReassignPartition, RegisterController, ReplaceResource, ReplicaAssignment,
+    ResourceKind, StaticConfig, TopicSelector, UpdateFeatures, UpgradeType,
 };
 use highwater_testkit::{Runner, run_file};
 use highwater_types::{
@@ -84,6 +84,9 @@ impl World {
             },
             MetadataRecord::ProducerIds { node, next, .. } => format!("+ producer ids to {node}, next {next}"),
             MetadataRecord::FeatureLevel { name, level } => format!("+ feature {name} {level}"),
+            MetadataRecord::RegisterController(c) => {
+                format!("+ controller {} with {} features", c.node, c.features.len())
+            }
             other => format!("+ {}", other.kind()),
         }
     }
@@ -156,6 +159,18 @@ impl World {
                 self.commit_or_refuse(decision, |()| String::new())
             }
             ["restart", id, incarnation, how] => self.register_as(id, incarnation, *how == "clean"),
+            ["controller", id, incarnation, levels @ ..] => {
+                let endpoint =
+                    Endpoint { name: "CONTROLLER".into(), host: "localhost".into(), port: 9093, security_protocol: 0 };
+                let registration = RegisterController {
+                    node: node(id),
+                    incarnation: Uuid::from_bytes([incarnation.parse().unwrap(); 16]),
+                    endpoints: if *levels == ["nowhere"] { Vec::new() } else { vec![endpoint] },
+                    features: levels.iter().filter_map(|levels| feature_range(levels)).collect(),
+                };
+                let decision = self.controller.register_controller(&registration);
+                self.commit_or_refuse(decision, |()| String::new())
+            }
             ["unregister", id] => {
                 let decision = self.controller.unregister_broker(node(id));
                 self.commit_or_refuse(decision, |()| String::new())
@@ -511,4 +526,11 @@ fn brokers() {
 #[test]
 fn cluster() {
     run("testdata/cluster.txt");
+}
+
+/// `NAME:MIN-MAX`.
+fn feature_range(text: &str) -> Option<FeatureRange> {
+    let (name, levels) = text.split_once(':')?;
+    let (min, max) = levels.split_once('-')?;
+    Some(FeatureRange { name: name.to_owned(), min: min.parse().ok()?, max: max.parse().ok()? })
 }

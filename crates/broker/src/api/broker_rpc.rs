@@ -1,27 +1,30 @@
-//! What brokers ask the active controller: BrokerRegistration (62), BrokerHeartbeat (63), AlterPartition (56),
-//! AllocateProducerIds (67), AssignReplicasToDirs (73).
+//! What nodes ask the active controller: BrokerRegistration (62), BrokerHeartbeat (63), AlterPartition (56),
+//! AllocateProducerIds (67), ControllerRegistration (70), AssignReplicasToDirs (73).
 
 use std::collections::{BTreeMap, HashMap};
 
 use highwater_metadata::{
     AlterIsr, AlterIsrResult, AlterPartition, AssignReplicasToDirs, BrokerHeartbeat, BrokerRegistration, Endpoint,
-    FeatureRange, HeartbeatAnswer, LeaderRecovery, PartitionImage, ProducerIdBlock,
+    FeatureRange, HeartbeatAnswer, LeaderRecovery, PartitionImage, ProducerIdBlock, RegisterController,
 };
 use highwater_types::{
     BrokerEpoch, DirectoryId, ErrorCode, LeaderEpoch, NodeId, Offset, PartitionEpoch, PartitionIndex, TopicId, Uuid,
 };
 use highwater_wire::messages::alter_partition_response::{PartitionData, TopicData};
 use highwater_wire::messages::assign_replicas_to_dirs_response as assigned;
+use highwater_wire::messages::controller_registration_request;
 use highwater_wire::messages::{
     AllocateProducerIdsRequest, AllocateProducerIdsResponse, AlterPartitionRequest, AlterPartitionResponse,
     AssignReplicasToDirsRequest, AssignReplicasToDirsResponse, BrokerHeartbeatRequest, BrokerHeartbeatResponse,
-    BrokerRegistrationRequest, BrokerRegistrationResponse,
+    BrokerRegistrationRequest, BrokerRegistrationResponse, ControllerRegistrationRequest,
+    ControllerRegistrationResponse,
 };
 
 use super::error_map::ToCode;
 use super::parked::park_for;
 use super::request::{Cx, NAMES_MAX, Outcome, Refused, Request, at_most};
 use crate::net::Out;
+use crate::quorum::Deciding;
 
 pub(super) fn registration(cx: &mut Cx<'_>, request: &Request<'_>, out: &mut Out) -> Result<Outcome, Refused> {
     let body: BrokerRegistrationRequest<'_> = request.decode()?;
@@ -81,6 +84,47 @@ pub(super) fn registration(cx: &mut Cx<'_>, request: &Request<'_>, out: &mut Out
             to.send(out, &respond(result.map_err(|error| error.to_code())))
         })),
         Err(busy) => request.to.send(out, &respond(Err(busy.to_code()))),
+    }
+}
+
+pub(super) fn controller_registration(
+    cx: &mut Cx<'_>,
+    request: &Request<'_>,
+    out: &mut Out,
+) -> Result<Outcome, Refused> {
+    let body: ControllerRegistrationRequest<'_> = request.decode()?;
+    at_most(NAMES_MAX, body.listeners.len() + body.features.len())?;
+    let respond = |code: ErrorCode| ControllerRegistrationResponse {
+        error_code: code as i16,
+        error_message: (code != ErrorCode::None).then(|| code.to_string().into()),
+        ..ControllerRegistrationResponse::default()
+    };
+    let Some(node) = NodeId::from_wire(body.controller_id) else {
+        return request.to.send(out, &respond(ErrorCode::InvalidRequest));
+    };
+    let endpoint = |listener: controller_registration_request::Listener<'_>| Endpoint {
+        name: listener.name.into_owned(),
+        host: listener.host.into_owned(),
+        port: listener.port,
+        security_protocol: listener.security_protocol,
+    };
+    let feature = |feature: controller_registration_request::Feature<'_>| FeatureRange {
+        name: feature.name.into_owned(),
+        min: feature.min_supported_version,
+        max: feature.max_supported_version,
+    };
+    let registration = RegisterController {
+        node,
+        incarnation: body.incarnation_id,
+        endpoints: body.listeners.iter().map(endpoint).collect(),
+        features: body.features.iter().map(feature).collect(),
+    };
+    let decide = move |deciding: &mut Deciding<'_>| deciding.controller.register_controller(&registration);
+    match cx.node.quorum.decide_for_node(cx.peer.token(), decide, |_, ()| {}) {
+        Ok(job) => Ok(park_for(request, job, move |result, to, out| {
+            to.send(out, &respond(result.err().map_or(ErrorCode::None, |error| error.to_code())))
+        })),
+        Err(busy) => request.to.send(out, &respond(busy.to_code())),
     }
 }
 

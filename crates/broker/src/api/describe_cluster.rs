@@ -35,13 +35,18 @@ fn refused(code: ErrorCode, why: String) -> DescribeClusterResponse<'static> {
     }
 }
 
-/// The controllers of the configuration, and which of them is the active one, as far as this node knows.
+/// The controllers that have registered with an endpoint for this listener, and which of them is the active one, as far
+/// as this node knows.
 fn controllers(cx: &Cx<'_>) -> DescribeClusterResponse<'static> {
-    let controllers = cx.node.settings.controllers.iter().map(|(node, (host, port))| DescribeClusterBroker {
-        broker_id: node.to_wire(),
-        host: host.clone().into(),
-        port: i32::from(*port),
-        ..DescribeClusterBroker::default()
+    let listener = cx.node.controller_listener_of(cx.peer);
+    let controllers = cx.view.image.controllers().filter_map(|controller| {
+        let endpoint = controller.endpoints.iter().find(|endpoint| Some(endpoint.name.as_str()) == listener)?;
+        Some(DescribeClusterBroker {
+            broker_id: controller.node.to_wire(),
+            host: endpoint.host.clone().into(),
+            port: i32::from(endpoint.port),
+            ..DescribeClusterBroker::default()
+        })
     });
     DescribeClusterResponse {
         endpoint_type: ENDPOINT_CONTROLLERS,

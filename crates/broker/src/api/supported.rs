@@ -110,6 +110,7 @@ pub(super) const SUPPORTED: &[SupportedApi] = &[
     quorum_api(ApiKey::AllocateProducerIds, 0, 0, broker_rpc::allocate_producer_ids),
     api(ApiKey::ConsumerGroupHeartbeat, 0, 1, consumer_group_heartbeat::handle),
     api(ApiKey::ConsumerGroupDescribe, 0, 1, consumer_group_describe::handle),
+    quorum_api(ApiKey::ControllerRegistration, 0, 0, broker_rpc::controller_registration),
     quorum_api(ApiKey::AssignReplicasToDirs, 0, 0, broker_rpc::assign_replicas_to_dirs),
     api(ApiKey::ListConfigResources, 0, 1, list_config_resources::handle),
     api(ApiKey::DescribeTopicPartitions, 0, 0, describe_topic_partitions::handle),

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use highwater_metadata::{
     AlterIsrResult, AlterPartition, ApiError, AssignReplicasToDirs, BrokerHeartbeat, BrokerRegistration,
-    CreateTopicResult, CreateTopics, LeaderRecovery, NewTopic, PartitionImage, ProducerIdBlock,
+    CreateTopicResult, CreateTopics, LeaderRecovery, NewTopic, PartitionImage, ProducerIdBlock, RegisterController,
 };
 use highwater_types::{
     BrokerEpoch, ErrorCode, LeaderEpoch, NodeId, PartitionEpoch, PartitionIndex, ProducerId, TopicId,
@@ -15,9 +15,10 @@ use highwater_types::{
 use highwater_wire::messages::{
     AllocateProducerIdsRequest, AllocateProducerIdsResponse, AlterPartitionRequest, AlterPartitionResponse,
     AssignReplicasToDirsRequest, AssignReplicasToDirsResponse, BrokerHeartbeatRequest, BrokerHeartbeatResponse,
-    BrokerRegistrationRequest, BrokerRegistrationResponse, CreateTopicsRequest, CreateTopicsResponse, EnvelopeRequest,
-    EnvelopeResponse, alter_partition_request, assign_replicas_to_dirs_request, broker_registration_request,
-    create_topics_request,
+    BrokerRegistrationRequest, BrokerRegistrationResponse, ControllerRegistrationRequest,
+    ControllerRegistrationResponse, CreateTopicsRequest, CreateTopicsResponse, EnvelopeRequest, EnvelopeResponse,
+    alter_partition_request, assign_replicas_to_dirs_request, broker_registration_request,
+    controller_registration_request, create_topics_request,
 };
 use highwater_wire::records_schema::embedded::default_principal_data::DefaultPrincipalData;
 use highwater_wire::{ApiKey, Message, Writer};
@@ -135,6 +136,44 @@ impl ControllerLink {
             let response: BrokerRegistrationResponse<'_> = call(connection, 4, &request, timeout)?;
             check(response.error_code)?;
             Ok(BrokerEpoch(u64::try_from(response.broker_epoch).unwrap_or(0)))
+        })
+    }
+
+    /// Registers this process as a controller.
+    pub(crate) fn register_controller(&mut self, registration: &RegisterController) -> Result<(), LinkError> {
+        let quorum = Arc::clone(&self.setup.quorum);
+        let (timeout, registration) = (self.setup.timeout, registration.clone());
+        self.ask(move |side| {
+            let connection = match side {
+                Side::Here => {
+                    let decide =
+                        move |deciding: &mut Deciding<'_>| deciding.controller.register_controller(&registration);
+                    return Ok(quorum.decide_here(timeout, decide, |_, ()| {})?);
+                }
+                Side::There(connection) => connection,
+            };
+            let listeners = registration.endpoints.iter().map(|endpoint| controller_registration_request::Listener {
+                name: endpoint.name.as_str().into(),
+                host: endpoint.host.as_str().into(),
+                port: endpoint.port,
+                security_protocol: endpoint.security_protocol,
+                ..Default::default()
+            });
+            let features = registration.features.iter().map(|feature| controller_registration_request::Feature {
+                name: feature.name.as_str().into(),
+                min_supported_version: feature.min,
+                max_supported_version: feature.max,
+                ..Default::default()
+            });
+            let request = ControllerRegistrationRequest {
+                controller_id: registration.node.to_wire(),
+                incarnation_id: registration.incarnation,
+                listeners: listeners.collect(),
+                features: features.collect(),
+                ..Default::default()
+            };
+            let response: ControllerRegistrationResponse<'_> = call(connection, 0, &request, timeout)?;
+            Ok(check(response.error_code)?)
         })
     }
 

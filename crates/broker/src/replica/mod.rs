@@ -3,6 +3,7 @@
 mod applier;
 mod asking;
 mod controller_link;
+mod controller_registrar;
 mod fetch_thread;
 mod fetchers;
 mod lifecycle;
@@ -12,6 +13,7 @@ mod quotas;
 pub(crate) use applier::{Applier, ApplierSetup, BrokerParts};
 pub(crate) use asking::AskingThread;
 pub(crate) use controller_link::{ControllerLink, LinkError, LinkSetup};
+pub(crate) use controller_registrar::ControllerRegistrar;
 pub(crate) use fetchers::{FetcherSettings, FetcherStop, Fetchers};
 pub(crate) use lifecycle::{BrokerLife, LifeSetup};
 pub(crate) use local::{FoundLog, LocalPartitions};

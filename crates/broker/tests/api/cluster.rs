@@ -1,6 +1,6 @@
 //! Administration of the cluster: who is in it, where replicas are, and who leads.
 
-use highwater_types::ErrorCode;
+use highwater_types::{ErrorCode, Uuid};
 use highwater_wire::messages::alter_partition_reassignments_request::{ReassignablePartition, ReassignableTopic};
 use highwater_wire::messages::alter_replica_log_dirs_request::{AlterReplicaLogDir, AlterReplicaLogDirTopic};
 use highwater_wire::messages::elect_leaders_request::TopicPartitions;
@@ -8,6 +8,8 @@ use highwater_wire::messages::list_partition_reassignments_request::ListPartitio
 use highwater_wire::messages::*;
 
 use crate::common::{Client, TestBroker, code, metadata_request};
+use crate::quorum::features_request;
+use crate::several::until;
 
 pub(crate) fn unregister(client: &mut Client, broker_id: i32) -> (ErrorCode, String) {
     let answer = client.call(0, &UnregisterBrokerRequest { broker_id, ..Default::default() });
@@ -299,11 +301,15 @@ fn each_listener_describes_the_nodes_behind_it() {
         assert_eq!(describe(&mut client, version, 1), (ErrorCode::None, None, 1, 1, vec![(1, port)]));
     }
     let mut controller = Client::connect(broker.broker().local_addrs()[1]);
+    let registered = i32::from(controller.peer().port());
     for version in [1, 2] {
         let to_controllers =
             "The request was sent to an endpoint of type BROKER, but we wanted an endpoint of type CONTROLLER";
         assert_eq!(describe(&mut client, version, 2), refused(ErrorCode::MismatchedEndpointType, to_controllers));
-        assert_eq!(describe(&mut controller, version, 2), (ErrorCode::None, None, 2, 1, vec![(1, 9093)]));
+        let itself = (ErrorCode::None, None, 2, 1, vec![(1, registered)]);
+        let described =
+            until("it has registered", || Some(describe(&mut controller, version, 2)).filter(|d| !d.4.is_empty()));
+        assert_eq!(described, itself);
         for client in [&mut client, &mut controller] {
             let unknown = refused(ErrorCode::UnsupportedEndpointType, "Unsupported endpoint type 9");
             assert_eq!(describe(client, version, 9), unknown);
@@ -312,4 +318,60 @@ fn each_listener_describes_the_nodes_behind_it() {
     let to_brokers = "The request was sent to an endpoint of type CONTROLLER, but we wanted an endpoint of type BROKER";
     assert_eq!(describe(&mut controller, 0, 1), refused(ErrorCode::InvalidRequest, to_brokers));
     assert_eq!(describe(&mut controller, 2, 1), refused(ErrorCode::MismatchedEndpointType, to_brokers));
+}
+
+fn register_controller(client: &mut Client, node: i32, level_max: i16, ports: &[u16]) -> ErrorCode {
+    use controller_registration_request::{Feature, Listener};
+    let listener =
+        |port: &u16| Listener { name: "CONTROLLER".into(), host: "h".into(), port: *port, ..Default::default() };
+    let feature = |(name, min, max): (&'static str, i16, i16)| Feature {
+        name: name.into(),
+        min_supported_version: min,
+        max_supported_version: max,
+        ..Default::default()
+    };
+    let request = ControllerRegistrationRequest {
+        controller_id: node,
+        incarnation_id: Uuid::from_bytes([7; 16]),
+        listeners: ports.iter().map(listener).collect(),
+        features: [("metadata.version", 22, level_max), ("group.version", 0, 1)].map(feature).into_iter().collect(),
+        ..Default::default()
+    };
+    let answer = client.call(0, &request);
+    code(answer.body::<ControllerRegistrationResponse<'_>>().error_code)
+}
+
+/// KIP-919: controllers are found by what they have registered, and hold features back that they do not know.
+#[test]
+fn controllers_register() {
+    let mut broker = TestBroker::start_with(&[
+        ("node.id", "1"),
+        ("process.roles", "broker,controller"),
+        ("listeners", "PLAINTEXT://127.0.0.1:0,CONTROLLER://127.0.0.1:0"),
+        ("controller.listener.names", "CONTROLLER"),
+        ("controller.quorum.voters", "1@127.0.0.1:9093"),
+    ]);
+    let mut controller = Client::connect(broker.broker().local_addrs()[1]);
+    assert_eq!(register_controller(&mut controller, 7, 26, &[]), ErrorCode::InvalidRegistration);
+    assert_eq!(register_controller(&mut controller, -7, 26, &[1]), ErrorCode::InvalidRequest);
+    assert_eq!(register_controller(&mut controller, 7, 26, &[1234]), ErrorCode::None);
+    let both = |controller: &mut Client| {
+        until("both are known", || Some(describe(controller, 2, 2).4).filter(|known| known.len() == 2))
+    };
+    assert_eq!(both(&mut controller)[1], (7, 1234));
+    let update = |broker: &TestBroker, level| {
+        let answer = broker.client().call(1, &features_request(1, &[("metadata.version", level, 1)]));
+        let response: UpdateFeaturesResponse<'_> = answer.body();
+        (code(response.error_code), response.error_message.unwrap_or_default().into_owned())
+    };
+    let (error, message) = update(&broker, 27);
+    assert_eq!(error, ErrorCode::InvalidUpdateVersion);
+    assert!(message.ends_with("Controller 7 only supports versions 22-26"), "{message}");
+    assert_eq!(update(&broker, 26).0, ErrorCode::None);
+    // It is in the metadata log; this node has another port then, and says so.
+    broker.restart();
+    let mut controller = Client::connect(broker.broker().local_addrs()[1]);
+    let port = i32::from(controller.peer().port());
+    let known = until("it has registered again", || Some(both(&mut controller)).filter(|known| known[0] == (1, port)));
+    assert_eq!(known, [(1, port), (7, 1234)]);
 }

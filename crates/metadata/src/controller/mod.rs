@@ -6,6 +6,7 @@ mod assign_dirs;
 mod broker_heartbeat;
 mod brokers;
 mod config_rules;
+mod controllers;
 mod create_partitions;
 mod create_topics;
 mod delete_topics;

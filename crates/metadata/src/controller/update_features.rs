@@ -44,7 +44,7 @@ impl Controller {
     /// # Errors
     ///
     /// `INVALID_UPDATE_VERSION` for a feature or level outside [`features::SUPPORTED`] or outside what a
-    /// registered broker supports, and for a level on the other side of the current one than was asked for; `INVALID_REQUEST` for a
+    /// registered broker or controller supports, and for a level on the other side of the current one than was asked for; `INVALID_REQUEST` for a
     /// feature given twice.
     pub fn update_features(&self, request: &UpdateFeatures) -> Result<Decision<()>, ApiError> {
         let mut names = BTreeSet::new();
@@ -79,10 +79,17 @@ impl Controller {
             let (min, max) = (supported.min, supported.max);
             return refused(format!("Local controller {} only supports versions {min}-{max}", self.node));
         }
-        for broker in self.image.brokers() {
-            let range = broker.features.iter().find(|range| range.name == *name);
-            if !range.is_some_and(|range| (range.min..=range.max).contains(level)) {
-                return refused(format!("Broker {} does not support this version.", broker.node));
+        let brokers = self.image.brokers().map(|broker| ("Broker", broker.node, &broker.features));
+        let others = self.image.controllers().filter(|controller| controller.node != self.node);
+        let controllers = others.map(|controller| ("Controller", controller.node, &controller.features));
+        for (what, node, features) in brokers.chain(controllers) {
+            // Not to name a feature is to support its level 0.
+            let range =
+                features.iter().find(|range| range.name == *name).map_or((0, 0), |range| (range.min, range.max));
+            match range {
+                (min, max) if (min..=max).contains(level) => {}
+                (_, 0) => return refused(format!("{what} {node} does not support this feature.")),
+                (min, max) => return refused(format!("{what} {node} only supports versions {min}-{max}")),
             }
         }
         let current = self.image.feature_level(name);
