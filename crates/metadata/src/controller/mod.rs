@@ -16,6 +16,7 @@ mod partition_index;
 mod placement;
 mod producer_ids;
 mod reassign;
+mod stripes;
 mod update_features;
 
 use crate::{

@@ -1,12 +1,12 @@
 //! Which brokers get the replicas of new partitions.
 
+use super::stripes::Stripes;
 use crate::{
     ApiError,
-    image::{BrokerImage, MetadataImage, PartitionImage},
+    image::{MetadataImage, PartitionImage},
     record::LeaderRecovery,
 };
 use highwater_types::{DirectoryId, ErrorCode, LeaderEpoch, NodeId, PartitionEpoch};
-use std::collections::{BTreeMap, VecDeque};
 
 /// The brokers that the client chose for one partition of a new topic.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -17,12 +17,9 @@ pub struct ReplicaAssignment {
     pub replicas: Vec<i32>,
 }
 
-/// Spreads partitions `first..first + count` over the brokers.
+/// Spreads partitions `first..first + count` over the brokers and their racks, see [`Stripes`].
 ///
-/// Brokers that are active come first and, among them, racks take turns, so that neighbours in the order
-/// are in different racks as far as possible. Each partition takes `replication_factor` neighbours, from
-/// one broker further than the partition before; `seed` says where partition 0 starts. The leader is
-/// always an active broker; fenced ones get replicas only when there are not enough others.
+/// The leader is always an active broker. `seed` says where partition 0 starts.
 pub(super) fn spread(
     image: &MetadataImage,
     first: usize,
@@ -31,27 +28,20 @@ pub(super) fn spread(
     seed: u64,
 ) -> Result<Vec<Vec<NodeId>>, ApiError> {
     let refused = |why: String| ApiError::new(ErrorCode::InvalidReplicationFactor, why);
-    let registered = image.brokers().count();
+    let mut stripes = Stripes::new(image.brokers().map(|broker| &**broker), seed);
+    let registered = stripes.broker_count();
     if registered < replication_factor {
         return Err(refused(format!(
             "Unable to replicate the partition {replication_factor} time(s): The target replication factor of \
              {replication_factor} cannot be reached because only {registered} broker(s) are registered."
         )));
     }
-    let active = rack_order(image.brokers().filter(|broker| broker.is_active()).map(|broker| &**broker));
-    let inactive: Vec<NodeId> = image.brokers().filter(|b| !b.is_active()).map(|b| b.node).collect();
-    if active.is_empty() {
+    if stripes.active_count() == 0 {
         return Err(refused(format!(
             "Unable to replicate the partition {replication_factor} time(s): All brokers are currently fenced."
         )));
     }
-    let start = usize::try_from(seed % active.len() as u64).expect("less than the number of brokers");
-    let replicas = |partition: usize| {
-        let turn = (start + partition) % active.len();
-        let ring = active[turn..].iter().chain(&active[..turn]);
-        ring.chain(&inactive).take(replication_factor).copied().collect()
-    };
-    Ok((first..first + count).map(replicas).collect())
+    Ok((first..first + count).map(|partition| stripes.place(partition, replication_factor)).collect())
 }
 
 /// Checks the brokers that a client chose for one partition.
@@ -126,17 +116,4 @@ pub(super) fn default_directory(image: &MetadataImage, node: NodeId) -> Director
         Some([only]) => *only,
         _ => DirectoryId::default(),
     }
-}
-
-/// One broker of each rack in turn; brokers without a rack form one of their own.
-fn rack_order<'a>(brokers: impl Iterator<Item = &'a BrokerImage>) -> Vec<NodeId> {
-    let mut racks: BTreeMap<Option<&str>, VecDeque<NodeId>> = BTreeMap::new();
-    for broker in brokers {
-        racks.entry(broker.rack.as_deref()).or_default().push_back(broker.node);
-    }
-    let mut order = Vec::new();
-    while racks.values().any(|rack| !rack.is_empty()) {
-        order.extend(racks.values_mut().filter_map(VecDeque::pop_front));
-    }
-    order
 }
