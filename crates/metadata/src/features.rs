@@ -23,10 +23,11 @@ pub const GROUP_VERSION: &str = "group.version";
 /// Highest level of [`GROUP_VERSION`], and that of a new cluster.
 pub const GROUP_VERSION_MAX: i16 = 1;
 
-/// Name of the feature that keeps eligible leader replicas (KIP-966), at level 1.
-///
-/// Obeyed where a log taken over from Apache Kafka has finalized it, but not yet offered.
+/// Name of the feature that keeps eligible leader replicas (KIP-966), at level 1. A new cluster does without.
 pub const ELIGIBLE_LEADER_REPLICAS_VERSION: &str = "eligible.leader.replicas.version";
+
+/// Highest level of [`ELIGIBLE_LEADER_REPLICAS_VERSION`].
+pub const ELIGIBLE_LEADER_REPLICAS_VERSION_MAX: i16 = 1;
 
 /// A feature and the levels that this version can work at.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -41,6 +42,7 @@ pub struct SupportedFeature {
 
 /// Every feature that can be finalized.
 pub const SUPPORTED: &[SupportedFeature] = &[
+    SupportedFeature { name: ELIGIBLE_LEADER_REPLICAS_VERSION, min: 0, max: ELIGIBLE_LEADER_REPLICAS_VERSION_MAX },
     SupportedFeature { name: GROUP_VERSION, min: 0, max: GROUP_VERSION_MAX },
     SupportedFeature { name: METADATA_VERSION, min: METADATA_VERSION_MIN, max: METADATA_VERSION_MAX },
 ];

@@ -328,6 +328,7 @@ impl World {
             features: vec![
                 FeatureRange { name: "metadata.version".into(), min: 22, max: 29 },
                 FeatureRange { name: "group.version".into(), min: 0, max: 1 },
+                FeatureRange { name: "eligible.leader.replicas.version".into(), min: 0, max: 1 },
             ],
             rack: None,
             log_dirs: if word == "4" { &[200, 201][..] } else { &[200] }

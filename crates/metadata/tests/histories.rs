@@ -6,10 +6,10 @@
 
 use highwater_metadata::{
     AlterIsr, AlterPartition, AlterReassignments, BrokerHeartbeat, BrokerRegistration, ConfigChange, ConfigEdit,
-    Controller, ControllerConfig, CreatePartitions, CreateTopics, Election, Endpoint, FeatureRange, HeartbeatConfig,
-    Heartbeats, IncrementalAlterConfigs, IncrementalResource, LeaderRecovery, MetadataDelta, MetadataImage,
-    MetadataRecord, NewPartitions, NewTopic, PartitionChange, PartitionImage, PartitionRecord, ReassignPartition,
-    ResourceKind, StaticConfig, TopicSelector,
+    Controller, ControllerConfig, CreatePartitions, CreateTopics, Election, Endpoint, FeatureRange, FeatureUpdate,
+    HeartbeatConfig, Heartbeats, IncrementalAlterConfigs, IncrementalResource, LeaderRecovery, MetadataDelta,
+    MetadataImage, MetadataRecord, NewPartitions, NewTopic, PartitionChange, PartitionImage, PartitionRecord,
+    ReassignPartition, ResourceKind, StaticConfig, TopicSelector, UpdateFeatures, UpgradeType,
 };
 use highwater_types::{
     BrokerEpoch, DirectoryId, LeaderEpoch, NodeId, Offset, PartitionEpoch, PartitionIndex, ProducerId, Ticks, TopicId,
@@ -144,6 +144,7 @@ impl History {
                     features: vec![
                         FeatureRange { name: "metadata.version".into(), min: 22, max: 30 },
                         FeatureRange { name: "group.version".into(), min: 0, max: 1 },
+                        FeatureRange { name: "eligible.leader.replicas.version".into(), min: 0, max: 1 },
                     ],
                     rack: Some((node % 2).to_string()),
                     log_dirs: vec![DirectoryId(Uuid::from_bytes([9; 16]))],
@@ -218,9 +219,10 @@ impl History {
             Op::Sweep => controller.elect_leaderless().records,
             Op::Balance(percentage) => controller.balance_leaders(*percentage).records,
             Op::Elr(on) => {
-                // What the feature's end means for those who are eligible is the administrator's to say.
                 let name = "eligible.leader.replicas.version".to_owned();
-                if *on { vec![MetadataRecord::FeatureLevel { name, level: 1 }] } else { Vec::new() }
+                let (level, upgrade) = if *on { (1, UpgradeType::Upgrade) } else { (0, UpgradeType::SafeDowngrade) };
+                let updates = vec![FeatureUpdate { name, level, upgrade }];
+                controller.update_features(&UpdateFeatures { updates, validate_only: false }).unwrap().records
             }
             Op::ProducerIds(node) => {
                 let node = NodeId::new(*node);
@@ -315,7 +317,9 @@ impl History {
         let mut restored = Controller::new(config());
         image.to_records().try_for_each(|record| restored.apply(&record)).unwrap();
         assert_eq!(restored, self.controller, "the snapshot gives another state");
-        let has_elr = image.feature_level("eligible.leader.replicas.version") == Some(1);
+        let is_elr = |record: &MetadataRecord| matches!(record, MetadataRecord::FeatureLevel { name, .. } if name == "eligible.leader.replicas.version");
+        // What is left from when the feature was on goes on to count.
+        let had_elr = self.log.iter().any(is_elr);
         let mut partitions = 0;
         let mut collision_keys = BTreeSet::new();
         for topic in image.topics() {
@@ -328,7 +332,7 @@ impl History {
             let min_isr = bound.map_or(1, |bound| bound.parse().unwrap());
             for (at, (index, partition)) in topic.partitions().enumerate() {
                 assert_eq!(at, usize::try_from(index.value()).unwrap(), "partitions have no gaps");
-                check_partition(partition, (has_elr, min_isr), |node| {
+                check_partition(partition, (had_elr, min_isr), |node| {
                     image.broker(node).is_some_and(|broker| broker.is_active())
                 });
             }
@@ -358,10 +362,10 @@ fn check_delta(delta: &MetadataDelta, before: &MetadataImage, after: &MetadataIm
     assert!(after.brokers().all(|new| before.broker(new.node) == Some(new) || delta.brokers().any(|n| n == new.node)));
 }
 
-fn check_partition(partition: &PartitionImage, (has_elr, min_isr): (bool, usize), is_active: impl Fn(NodeId) -> bool) {
+fn check_partition(partition: &PartitionImage, (had_elr, min_isr): (bool, usize), is_active: impl Fn(NodeId) -> bool) {
     let PartitionImage { replicas, isr, leader, directories, elr, adding, removing, .. } = partition;
-    assert!(has_elr || !isr.is_empty());
-    assert!(has_elr || elr.is_empty());
+    assert!(had_elr || !isr.is_empty());
+    assert!(had_elr || elr.is_empty());
     assert!(elr.iter().all(|member| replicas.contains(member) && !isr.contains(member)), "eligible and in sync");
     assert!(elr.is_empty() || isr.len() < min_isr.min(replicas.len()), "eligible though enough are in sync");
     assert!(adding.iter().chain(removing).all(|node| replicas.contains(node)), "moves but is not a replica");
@@ -374,7 +378,7 @@ fn check_partition(partition: &PartitionImage, (has_elr, min_isr): (bool, usize)
             assert!(isr.iter().all(|member| is_active(*member)), "in sync but not active");
         }
         // The last in-sync replica stays one after it has gone.
-        None if isr.is_empty() => assert!(has_elr && !elr.iter().any(|member| is_active(*member)), "nobody leads"),
+        None if isr.is_empty() => assert!(had_elr && !elr.iter().any(|member| is_active(*member)), "nobody leads"),
         None => assert!(isr.len() == 1 && !is_active(isr[0]), "nobody leads though somebody could"),
     }
 }

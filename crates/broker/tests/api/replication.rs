@@ -8,6 +8,7 @@ use highwater_wire::messages::*;
 use crate::cluster::unregister;
 use crate::common::{Answer, Client, Fetched, batch, code, fetch_request, metadata_request, produce_request};
 use crate::configs::{BROKER, TOPIC, incremental};
+use crate::quorum::features_request;
 use crate::several::{Brokers, until};
 
 const SET: i8 = 0;
@@ -256,4 +257,47 @@ fn an_unregistered_broker_stays_out_until_it_is_started_again() {
     brokers.start_one(2);
     assert_eq!(known(&brokers), [1, 2]);
     brokers.wait_for("t", "it is in sync again", |state| state.isr.len() == 2);
+}
+
+/// Leader, in-sync, eligible and last known eligible replicas of `t-0`, as DescribeTopicPartitions says.
+fn eligible(brokers: &Brokers) -> (i32, Vec<i32>, Vec<i32>, Vec<i32>) {
+    let topic = describe_topic_partitions_request::TopicRequest { name: "t".into(), ..Default::default() };
+    let request = DescribeTopicPartitionsRequest {
+        topics: vec![topic].into(),
+        response_partition_limit: 10,
+        ..Default::default()
+    };
+    let answer = brokers.client(1).call(0, &request);
+    let response: DescribeTopicPartitionsResponse<'_> = answer.body();
+    let topic = response.topics.iter().next().unwrap();
+    let partition = topic.partitions.iter().next().unwrap();
+    let ids = |nodes: Option<highwater_wire::Array<'_, i32>>| nodes.map(|ids| ids.iter().collect()).unwrap_or_default();
+    (
+        partition.leader_id,
+        partition.isr_nodes.iter().collect(),
+        ids(partition.eligible_leader_replicas.clone()),
+        ids(partition.last_known_elr.clone()),
+    )
+}
+
+/// KIP-966: once the feature is on, who leaves below `min.insync.replicas` may lead without loss.
+#[test]
+fn eligible_leader_replicas_are_kept_when_the_feature_is_on() {
+    let mut brokers = Brokers::start(3, &[]);
+    let answer = brokers.client(1).call(1, &features_request(1, &[("eligible.leader.replicas.version", 1, 1)]));
+    assert_eq!(code(answer.body::<UpdateFeaturesResponse<'_>>().error_code), ErrorCode::None);
+    let refused = incremental(&mut brokers.client(1), BROKER, "2", &[("min.insync.replicas", SET, Some("2"))]);
+    assert_eq!(refused, ErrorCode::InvalidConfig);
+    brokers.create_topic("t", &[&[2, 3]], &[("min.insync.replicas", "2")]);
+    assert_eq!(brokers.client(2).produce("t", &batch(&["a"])), (ErrorCode::None, 0));
+    brokers.stop(2);
+    assert_eq!(eligible(&brokers), (3, vec![3], vec![2], vec![]));
+    brokers.stop(3);
+    assert_eq!(eligible(&brokers), (-1, vec![], vec![2, 3], vec![3]));
+    // It was not the last to lead, and has every committed record all the same.
+    brokers.start_one(2);
+    until("it leads", || Some(eligible(&brokers)).filter(|state| state.0 == 2));
+    brokers.start_one(3);
+    until("both are in sync", || Some(eligible(&brokers)).filter(|state| state.1 == [2, 3] && state.2.is_empty()));
+    assert_eq!(brokers.client(2).produce("t", &batch(&["b"])), (ErrorCode::None, 1));
 }

@@ -1,6 +1,6 @@
 //! Changing configs, one by one or all of a resource at once.
 
-use super::{Controller, Decision, RECORDS_PER_BATCH_MAX};
+use super::{Controller, Decision, RECORDS_PER_BATCH_MAX, config_rules::MIN_ISR};
 use crate::{
     ApiError,
     config::{ResourceKind, ValueType, definition, items},
@@ -146,14 +146,17 @@ impl Controller {
     fn forget_elr(&self, changes: &[MetadataRecord]) -> Option<MetadataRecord> {
         let is_bound = |record: &&MetadataRecord| match record {
             MetadataRecord::Config(change) => {
-                change.name == "min.insync.replicas"
-                    && matches!(change.kind, ResourceKind::Topic | ResourceKind::Broker)
+                change.name == MIN_ISR && matches!(change.kind, ResourceKind::Topic | ResourceKind::Broker)
             }
             _ => false,
         };
         let Some(MetadataRecord::Config(change)) = changes.iter().find(is_bound) else { return None };
         let topic = (change.kind == ResourceKind::Topic).then(|| change.resource.clone());
-        features::has_eligible_leader_replicas(&self.image).then_some(MetadataRecord::ClearElr { topic })
+        // Some may be left from when the feature was on, which it may be again.
+        let mut partitions = self.image.topics().flat_map(|topic| topic.partitions());
+        let is_kept = features::has_eligible_leader_replicas(&self.image)
+            || partitions.any(|(_, state)| !state.elr.is_empty() || !state.last_known_elr.is_empty());
+        is_kept.then_some(MetadataRecord::ClearElr { topic })
     }
 
     fn changes(
@@ -172,9 +175,14 @@ impl Controller {
         let set: ConfigMap = wanted.iter().filter(differs).map(|(name, value)| (name.clone(), value.clone())).collect();
         self.check_overrides(kind, resource, &wanted, &set)?;
         let removed = current.keys().filter(|name| !wanted.contains_key(*name)).map(|name| (name.clone(), None));
+        let changes: Vec<(String, Option<String>)> =
+            set.into_iter().map(|(name, value)| (name, Some(value))).chain(removed).collect();
+        for (name, value) in &changes {
+            self.check_may_change(kind, resource, name, value.is_none())?;
+        }
         let record =
             |(name, value)| MetadataRecord::Config(ConfigChange { kind, resource: resource.to_owned(), name, value });
-        Ok(set.into_iter().map(|(name, value)| (name, Some(value))).chain(removed).map(record).collect())
+        Ok(changes.into_iter().map(record).collect())
     }
 
     /// The overrides after these changes.
@@ -191,6 +199,8 @@ impl Controller {
             if !names.insert(name) {
                 return Err(duplicate_key(name));
             }
+            // A removal of what is not set is refused too.
+            self.check_may_change(kind, resource, name, *operation == 1)?;
             let given = || value.as_deref().ok_or_else(|| null_value(name));
             match operation {
                 0 => {

@@ -4,6 +4,7 @@ use super::Controller;
 use crate::{
     ApiError,
     config::{ConfigSource, Definition, ResourceKind, Scope, definition},
+    features,
     image::ConfigMap,
 };
 use highwater_types::{ErrorCode, NodeId};
@@ -39,6 +40,26 @@ impl Controller {
                 refused(ErrorCode::InvalidRequest, "Default client metrics resources are not allowed.".to_owned())
             }
             _ => Ok(()),
+        }
+    }
+
+    /// Checks that a config may be set, or removed: with eligible leader replicas, all brokers have one
+    /// `min.insync.replicas` (KIP-966).
+    pub(super) fn check_may_change(
+        &self,
+        kind: ResourceKind,
+        resource: &str,
+        name: &str,
+        is_removed: bool,
+    ) -> Result<(), ApiError> {
+        if kind != ResourceKind::Broker || name != MIN_ISR || !features::has_eligible_leader_replicas(&self.image) {
+            return Ok(());
+        }
+        let refused = |why: &str| Err(ApiError::new(ErrorCode::InvalidConfig, why));
+        match (resource, is_removed) {
+            ("", false) => Ok(()),
+            ("", true) => refused("Cluster-level min.insync.replicas cannot be removed while ELR is enabled."),
+            _ => refused("Broker-level min.insync.replicas cannot be altered while ELR is enabled."),
         }
     }
 
@@ -194,5 +215,7 @@ fn check_each(
     Ok(())
 }
 
+/// What eligible leader replicas follow from.
+pub(super) const MIN_ISR: &str = "min.insync.replicas";
 /// Longest value: older response versions have a 16-bit length.
 const VALUE_BYTES_MAX: usize = i16::MAX as usize;

@@ -123,7 +123,11 @@ impl PartitionTarget<'_> {
         if elr_enabled {
             self.populate_elr();
         }
-        let mut leader = self.elect(elr_enabled);
+        let mut leader = self.elect();
+        if !elr_enabled && !self.isr.is_empty() {
+            // From when they were kept. Nobody looks after them any more.
+            self.elr.clear();
+        }
         if !elr_enabled && self.isr.is_empty() {
             // Without eligible leader replicas somebody must be remembered as having every record.
             self.isr = self.last_member();
@@ -133,7 +137,9 @@ impl PartitionTarget<'_> {
         } else if elr_enabled && leader.is_none() && self.old.leader.is_some() {
             self.last_known_elr = self.old.leader.into_iter().collect();
         }
-        self.elr.retain(|member| self.replicas.contains(member) && !self.isr.contains(member));
+        let unclean = self.unclean_shutdown;
+        let is_kept = |member: &NodeId| self.replicas.contains(member) && !self.isr.contains(member);
+        self.elr.retain(|member| is_kept(member) && Some(*member) != unclean);
         let dropped = self.old.replicas.iter().any(|replica| !self.replicas.contains(replica));
         let lost = self.unclean_shutdown.is_some_and(|node| self.old.isr.contains(&node));
         let leader_change = (leader != self.old.leader || dropped || lost).then(|| leader.take());
@@ -152,7 +158,7 @@ impl PartitionTarget<'_> {
     }
 
     /// Whether the election gave a leader that lacks committed records.
-    fn elect(&mut self, elr_enabled: bool) -> Option<NodeId> {
+    fn elect(&mut self) -> Option<NodeId> {
         let is_valid = |node: NodeId| {
             let eligible = self.isr.contains(&node) || (self.isr.is_empty() && self.elr.contains(&node));
             eligible && self.replicas.contains(&node) && self.is_acceptable(node)
@@ -168,7 +174,7 @@ impl PartitionTarget<'_> {
             return Some(leader);
         }
         let last_known = match self.last_known_elr.as_slice() {
-            [only] if elr_enabled && self.isr.is_empty() && self.elr.is_empty() => Some(*only),
+            [only] if self.isr.is_empty() && self.elr.is_empty() => Some(*only),
             _ => None,
         };
         let any = self.replicas.iter().copied().filter(|_| self.election == Election::Unclean);
@@ -213,7 +219,6 @@ impl PartitionTarget<'_> {
         let mut candidates = self.old.elr.clone();
         candidates.extend(self.old.isr.iter().copied().filter(|member| !self.old.elr.contains(member)));
         candidates.retain(|member| self.replicas.contains(member) && !self.isr.contains(member));
-        candidates.retain(|member| Some(*member) != self.unclean_shutdown);
         self.elr = candidates;
     }
 

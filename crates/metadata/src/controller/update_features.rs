@@ -1,7 +1,13 @@
 //! Finalizing features.
 
+use super::config_rules::MIN_ISR;
 use super::{Controller, Decision};
-use crate::{ApiError, features, record::MetadataRecord};
+use crate::{
+    ApiError,
+    config::{ResourceKind, definition},
+    features,
+    record::{ConfigChange, MetadataRecord},
+};
 use highwater_types::ErrorCode;
 use std::collections::BTreeSet;
 
@@ -55,12 +61,35 @@ impl Controller {
                 return Err(ApiError::new(ErrorCode::InvalidRequest, why));
             }
             self.check_feature(update)?;
+            if update.name == features::ELIGIBLE_LEADER_REPLICAS_VERSION
+                && 1 <= update.level
+                && !features::has_eligible_leader_replicas(&self.image)
+            {
+                records.append(&mut self.one_min_isr_for_all());
+            }
             if self.image.feature_level(&update.name) != Some(update.level) {
                 records.push(MetadataRecord::FeatureLevel { name: update.name.clone(), level: update.level });
             }
         }
         let records = if request.validate_only { Vec::new() } else { records };
         Ok(Decision::new(records, ()))
+    }
+
+    /// Eligible leader replicas follow from `min.insync.replicas` (KIP-966), so that controllers and leaders have to know
+    /// one value for it: a default for all brokers, as this controller was started with, and none of single brokers.
+    fn one_min_isr_for_all(&self) -> Vec<MetadataRecord> {
+        let kind = ResourceKind::Broker;
+        let is_set =
+            |resource: &str| self.image.config(kind, resource).is_some_and(|overrides| overrides.contains_key(MIN_ISR));
+        let record = |resource: &str, value| {
+            let (resource, name) = (resource.to_owned(), MIN_ISR.to_owned());
+            MetadataRecord::Config(ConfigChange { kind, resource, name, value })
+        };
+        let own = || self.static_config.get(MIN_ISR).map(str::to_owned);
+        let default = || definition(kind, MIN_ISR).and_then(|found| found.default).map(str::to_owned);
+        let for_all = (!is_set("")).then(|| record("", own().or_else(default)));
+        let single = self.image.config_resources(kind).filter(|resource| !resource.is_empty() && is_set(resource));
+        for_all.into_iter().chain(single.map(|resource| record(resource, None))).collect()
     }
 
     fn check_feature(&self, update: &FeatureUpdate) -> Result<(), ApiError> {
