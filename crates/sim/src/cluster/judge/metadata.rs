@@ -163,11 +163,11 @@ impl MetadataJudge {
         let leader = *self.leaders.entry((key, after.leader_epoch)).or_insert(after.leader);
         assert_eq!(leader, after.leader, "R1: epoch {} has two leaders", after.leader_epoch);
         check_state(image, &key, after);
-        let was_recovering = before.is_some_and(|before| before.recovery == LeaderRecovery::Recovering);
-        let is_new = !was_recovering || before.is_some_and(|before| before.leader_epoch < after.leader_epoch);
+        // Elected anew it may be while it is not recovered.
+        let was_eligible =
+            |leader: &NodeId| before.is_some_and(|before| before.isr.contains(leader) || before.elr.contains(leader));
         if after.recovery == LeaderRecovery::Recovering
-            && is_new
-            && let Some(leader) = after.leader
+            && let Some(leader) = after.leader.filter(|leader| !was_eligible(leader))
         {
             let was_last_known = before.is_some_and(|before| before.last_known_elr == [leader]);
             self.unclean.push(UncleanElection { key, leader, epoch: after.leader_epoch, was_last_known });
