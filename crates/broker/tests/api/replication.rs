@@ -78,10 +78,10 @@ fn a_replica_that_is_throttled_no_more_goes_on() {
     let brokers = Brokers::start(2, &SMALL);
     let keys = ["leader.replication.throttled.replicas", "follower.replication.throttled.replicas"];
     brokers.create_topic("t", &[&[1]], &[(keys[0], "*"), (keys[1], "*")]);
-    for id in ["1", "2"] {
-        set(&brokers, BROKER, id, "leader.replication.throttled.rate", "1");
-        set(&brokers, BROKER, id, "follower.replication.throttled.rate", "1");
-    }
+    // For all brokers.
+    set(&brokers, BROKER, "", "leader.replication.throttled.rate", "1");
+    set(&brokers, BROKER, "", "follower.replication.throttled.rate", "1");
+    set(&brokers, BROKER, "", "replica.alter.log.dirs.io.max.bytes.per.second", "1");
     let one = batch(&[&"x".repeat(1000)]);
     let mut client = brokers.client(1);
     (0..5).for_each(|offset| assert_eq!(client.produce("t", &one), (ErrorCode::None, offset)));

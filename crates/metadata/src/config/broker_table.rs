@@ -77,7 +77,7 @@ pub(super) const BROKER: &[Definition] = &[
     define("fetch.max.bytes", Int, Some("57671680"), Medium, AtLeast(1024), ReadOnly),
     define("fetch.purgatory.purge.interval.requests", Int, Some("1000"), Medium, Any, ReadOnly),
     define("follower.fetch.last.tiered.offset.enable", Boolean, Some("false"), Medium, Any, Cluster),
-    define("follower.replication.throttled.rate", Long, Some("9223372036854775807"), Medium, AtLeast(0), PerBroker),
+    define("follower.replication.throttled.rate", Long, Some("9223372036854775807"), Medium, AtLeast(0), Cluster),
     define("group.consumer.assignment.interval.ms", Int, Some("1000"), Medium, AtLeast(0), Cluster),
     define("group.consumer.assignor.offload.enable", Boolean, Some("true"), Medium, Any, Cluster),
     define("group.consumer.assignors", List, Some("uniform,range"), Medium, Any, ReadOnly),
@@ -165,7 +165,7 @@ pub(super) const BROKER: &[Definition] = &[
     define("leader.imbalance.check.interval.seconds", Long, Some("300"), High, AtLeast(1), ReadOnly),
     // Until Kafka 3, with a default of 10; the behaviour of Kafka 4 is 0.
     define("leader.imbalance.per.broker.percentage", Int, Some("0"), High, Range(0, 100), ReadOnly),
-    define("leader.replication.throttled.rate", Long, Some("9223372036854775807"), Medium, AtLeast(0), PerBroker),
+    define("leader.replication.throttled.rate", Long, Some("9223372036854775807"), Medium, AtLeast(0), Cluster),
     define(
         "listener.security.protocol.map",
         String,
@@ -327,7 +327,7 @@ pub(super) const BROKER: &[Definition] = &[
         Some("9223372036854775807"),
         Medium,
         AtLeast(0),
-        PerBroker,
+        Cluster,
     ),
     define("replica.fetch.backoff.ms", Int, Some("1000"), Medium, AtLeast(0), ReadOnly),
     define("replica.fetch.max.bytes", Int, Some("1048576"), Medium, AtLeast(0), ReadOnly),
