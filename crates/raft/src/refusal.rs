@@ -103,12 +103,11 @@ impl ChangeRefusal {
             Self::NotLeader => ErrorCode::NotLeaderOrFollower,
             Self::FencedEpoch => ErrorCode::FencedLeaderEpoch,
             Self::UnknownEpoch => ErrorCode::UnknownLeaderEpoch,
-            Self::NoDirectory { .. } | Self::Endpoints { .. } | Self::LastVoter { .. } | Self::Unfit { .. } => {
-                ErrorCode::InvalidRequest
-            }
+            Self::NoDirectory { .. } | Self::Endpoints { .. } | Self::Unfit { .. } => ErrorCode::InvalidRequest,
             Self::FixedVoters { .. } => ErrorCode::UnsupportedVersion,
             Self::Duplicate { .. } => ErrorCode::DuplicateVoter,
-            Self::NotFound { .. } => ErrorCode::VoterNotFound,
+            // Kafka has no other word for the last one.
+            Self::NotFound { .. } | Self::LastVoter { .. } => ErrorCode::VoterNotFound,
             Self::Pending
             | Self::Uncommitted
             | Self::HighWatermarkUnknown
