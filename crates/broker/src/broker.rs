@@ -1,6 +1,5 @@
 //! A broker from start to shutdown.
 
-use std::collections::BTreeMap;
 use std::io;
 use std::net::SocketAddr;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -16,12 +15,13 @@ use highwater_metadata::{
     BrokerRegistration, ConfigResolver, Endpoint, FeatureRange, MetadataImage, RegisterController, StaticConfig,
     features,
 };
-use highwater_types::{BrokerEpoch, NodeId, TimestampMs, TopicPartition, Uuid};
+use highwater_types::{BrokerEpoch, DirectoryId, TimestampMs, TopicPartition, Uuid};
 use parking_lot::Mutex;
 
 use crate::api::{Handlers, Sessions};
 use crate::config::{BrokerConfig, Listener};
 use crate::descriptors;
+use crate::format::is_own_cluster;
 use crate::forward::Forwarder;
 use crate::group::{Coordinators, Services};
 use crate::lifecycle::{BrokerError, Event, Lifecycle};
@@ -32,7 +32,7 @@ use crate::partition::{
     CleanerPool, CleanerSettings, ControllerAsks, Directories, Housekeeper, Intervals, SyncThreads, log_config,
 };
 use crate::producer_ids::ProducerIds;
-use crate::quorum::messages::ControllerEndpoint;
+use crate::quorum::voter_messages::KRAFT_VERSION;
 use crate::quorum::{MetadataLogError, QuorumSetup, QuorumStartError};
 use crate::random::{random_u64, random_uuid};
 use crate::replica::{
@@ -174,10 +174,11 @@ impl Broker {
         let static_config = &config.static_config;
         let thread = |what| move |source| StartError::Thread { what, source };
         let (events, received) = bounded(EVENTS_MAX);
-        let storage = LockedStorage::lock(disk, config)?;
+        let mut storage = LockedStorage::lock(disk, config)?;
+        storage.format_new(None)?;
         let cluster_id = storage.cluster_id().to_owned();
         let metadata = storage.open_metadata(now.wall)?;
-        let setup = quorum_setup(config, &cluster_id);
+        let setup = quorum_setup(config, &cluster_id, storage.metadata_directory_id());
         let config_of = config_of(config, setup.preview(&metadata)?);
         let recovery_threads = number(static_config, "num.recovery.threads.per.data.dir", 2);
         let options = DirOptions { recovery_threads, now: now.wall };
@@ -193,13 +194,8 @@ impl Broker {
             let _ = failed.try_send(Event::MetadataFailed(reason));
         })?;
         let quorum = Arc::new(quorum);
-        let controllers: Arc<BTreeMap<_, _>> = Arc::new(config.controllers.iter().cloned().collect());
-        let links = LinkSetup {
-            quorum: Arc::clone(&quorum),
-            cluster_id: cluster_id.clone(),
-            controllers: Arc::clone(&controllers),
-            timeout: CONTROLLER_TIMEOUT,
-        };
+        let links =
+            LinkSetup { quorum: Arc::clone(&quorum), cluster_id: cluster_id.clone(), timeout: CONTROLLER_TIMEOUT };
         let services = Services {
             wakers: Arc::clone(&wakers),
             syncs: Arc::clone(&syncs),
@@ -246,7 +242,7 @@ impl Broker {
         let asking = asking.start(events.clone()).map_err(thread("asking"))?;
         let node = Arc::new(Node {
             id: config.node_id,
-            settings: settings(config, controllers),
+            settings: settings(config),
             view: Arc::clone(&view),
             quorum: Arc::clone(&quorum),
             forwarder: Forwarder::start(links.clone(), &wakers).map_err(thread("forwarding"))?,
@@ -328,7 +324,7 @@ impl Broker {
             cleaner: Some(cleaner),
             apart,
         };
-        if config.roles.broker && broker.is_alone() && !life.wait_until_unfenced(START_TIMEOUT) {
+        if config.roles.broker && broker.node.quorum.is_alone() && !life.wait_until_unfenced(START_TIMEOUT) {
             let reason = broker.failure().map_or_else(
                 || format!("the broker could not register with itself within {} s", START_TIMEOUT.as_secs()),
                 |failure| failure.to_string(),
@@ -336,11 +332,6 @@ impl Broker {
             return Err(StartError::Metadata { reason });
         }
         Ok(broker)
-    }
-
-    /// Whether this node is the cluster's only controller.
-    fn is_alone(&self) -> bool {
-        self.node.settings.controllers.keys().all(|id| *id == self.node.id)
     }
 
     /// Whether the broker was let into its cluster, so that it serves clients. Never for a node that is only a
@@ -494,20 +485,39 @@ fn config_of(config: &BrokerConfig, image: MetadataImage) -> impl Fn(&TopicParti
 }
 
 /// What the quorum is started with.
-fn quorum_setup(config: &BrokerConfig, cluster_id: &str) -> QuorumSetup {
-    let endpoint = |listener: &Listener| ControllerEndpoint {
-        listener: listener.name.clone(),
-        host: listener.advertised_host.clone().or_else(|| listener.host.clone()).unwrap_or_else(host_name),
-        port: listener.advertised_port.unwrap_or(listener.port),
-    };
+fn quorum_setup(config: &BrokerConfig, cluster_id: &str, directory: DirectoryId) -> QuorumSetup {
     QuorumSetup {
         node: config.node_id,
+        directory,
         cluster_id: cluster_id.to_owned(),
         static_config: config.static_config.clone(),
         is_controller: config.roles.controller,
         voters: config.controllers.clone(),
-        endpoints: config.controller_listeners.iter().map(endpoint).collect(),
+        is_own_cluster: is_own_cluster(config),
+        bootstrap: config.bootstrap_servers.clone(),
+        controller_listener: controller_listener(config),
+        endpoints: controller_endpoints(config),
     }
+}
+
+/// Where a controller is reached.
+pub(crate) fn controller_endpoints(config: &BrokerConfig) -> Vec<highwater_raft::Endpoint> {
+    let endpoint = |listener: &Listener| highwater_raft::Endpoint {
+        listener: listener.name.clone(),
+        host: listener.advertised_host.clone().or_else(|| listener.host.clone()).unwrap_or_else(host_name),
+        port: listener.advertised_port.unwrap_or(listener.port),
+    };
+    config.controller_listeners.iter().map(endpoint).collect()
+}
+
+/// Name of the listener on which controllers are looked for.
+pub(crate) fn controller_listener(config: &BrokerConfig) -> String {
+    let own = config.controller_listeners.first().map(|listener| listener.name.clone());
+    let named = || {
+        let names = config.static_config.get("controller.listener.names")?;
+        names.split(',').next().map(|name| name.trim().to_ascii_uppercase())
+    };
+    own.or_else(named).unwrap_or_default()
 }
 
 fn fetcher_settings(
@@ -575,7 +585,7 @@ fn supported_features() -> Vec<FeatureRange> {
         min: feature.min,
         max: feature.max,
     };
-    features::SUPPORTED.iter().map(range).collect()
+    features::SUPPORTED.iter().chain(&[KRAFT_VERSION]).map(range).collect()
 }
 
 fn endpoint(listener: &Listener, port: u16) -> Endpoint {
@@ -593,7 +603,7 @@ fn host_name() -> String {
     nix::unistd::gethostname().ok().and_then(|name| name.into_string().ok()).unwrap_or_else(|| "localhost".to_owned())
 }
 
-fn settings(config: &BrokerConfig, controllers: Arc<BTreeMap<NodeId, (String, u16)>>) -> Settings {
+fn settings(config: &BrokerConfig) -> Settings {
     let flag = |name| config.static_config.flag(name).unwrap_or(true);
     Settings {
         auto_create_topics: flag("auto.create.topics.enable"),
@@ -610,17 +620,8 @@ fn settings(config: &BrokerConfig, controllers: Arc<BTreeMap<NodeId, (String, u1
             .is_none_or(|protocols| protocols.split(',').any(|name| name.trim() == "consumer")),
         describe_partitions_max: number(&config.static_config, "max.request.partition.size.limit", 2000),
         listeners: config.listeners.iter().map(|listener| listener.name.clone()).collect(),
-        controllers,
         controller_listeners: config.controller_listeners.iter().map(|listener| listener.name.clone()).collect(),
-        controller_listener: config
-            .controller_listeners
-            .first()
-            .map(|listener| listener.name.clone())
-            .or_else(|| {
-                let names = config.static_config.get("controller.listener.names")?;
-                names.split(',').next().map(|name| name.trim().to_ascii_uppercase())
-            })
-            .unwrap_or_default(),
+        controller_listener: controller_listener(config),
         advertised: config
             .listeners
             .iter()

@@ -4,6 +4,7 @@ mod api;
 mod broker;
 pub mod config;
 mod descriptors;
+mod format;
 mod forward;
 #[doc(hidden)]
 pub mod fuzzing;
@@ -25,6 +26,6 @@ mod view;
 
 pub use broker::{Broker, BrokerStats, Readiness, StartError};
 pub use config::BrokerConfig;
+pub use format::{FormatError, InitialController, InitialControllers, NoController, format};
 pub use lifecycle::BrokerError;
 pub use storage::StorageError;
-pub use storage::format;

@@ -1,6 +1,5 @@
 //! What every part of the running broker shares.
 
-use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Instant;
@@ -93,8 +92,6 @@ pub(crate) struct Settings {
     pub(crate) describe_partitions_max: usize,
     /// Names of the listeners for clients, by number; those with higher numbers are for controllers.
     pub(crate) listeners: Vec<String>,
-    /// The controllers of the configuration; none on a node that is its own and only one.
-    pub(crate) controllers: Arc<BTreeMap<NodeId, (String, u16)>>,
     /// Names of the listeners for controllers, which have the numbers after those for clients.
     pub(crate) controller_listeners: Vec<String>,
     /// Name of the first listener for controllers.

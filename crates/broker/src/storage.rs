@@ -1,17 +1,18 @@
 //! Opening the log directories at start.
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use crossbeam_channel::Sender;
 use highwater_log::{
-    CachedDisk, CheckedLogConfig, DirOptions, Disk, LockedDir, LogDir, LogError, MetaProperties, OpenedDir, RealDisk,
+    CachedDisk, CheckedLogConfig, DirOptions, Disk, LockedDir, LogDir, LogError, MetaProperties, OpenedDir,
 };
 use highwater_types::{BrokerEpoch, DirectoryId, NodeId, TimestampMs, TopicPartition};
 
 use crate::config::BrokerConfig;
 use crate::descriptors;
+use crate::format::is_own_cluster;
 use crate::lifecycle::Event;
 use crate::partition::{Directories, Directory};
 use crate::quorum::{MetadataLog, MetadataLogError};
@@ -27,6 +28,8 @@ pub(crate) struct LockedStorage {
     /// The directory of the metadata log, if it is no log directory.
     apart: Option<LockedDir>,
     metadata_dir: PathBuf,
+    /// The ids of the directories that are formatted.
+    ids: BTreeMap<PathBuf, DirectoryId>,
 }
 
 /// The log directories with their logs.
@@ -84,6 +87,16 @@ pub enum StorageError {
         /// The directory.
         path: PathBuf,
     },
+    /// The directory of the metadata log is not that of the voter that this node is to be.
+    #[error("{} has the directory id {}, and this node's voter {}", path.display(), found.0, expected.0)]
+    OtherDirectory {
+        /// The directory.
+        path: PathBuf,
+        /// Id in its `meta.properties`.
+        found: DirectoryId,
+        /// Id of the voter.
+        expected: DirectoryId,
+    },
     /// A directory belongs to another node.
     #[error("{} belongs to node {found}, and this is node {expected}", path.display())]
     OtherNode {
@@ -111,14 +124,66 @@ impl LockedStorage {
         let apart = if is_log_dir { None } else { Some(lock(metadata_dir)?) };
         let all = || locked.iter().chain(&apart);
         // A node on its own may begin a cluster; one of several would begin another than the rest.
-        let may_begin = config.controllers.iter().all(|(id, _)| id == node);
+        let may_begin = match config.controllers.as_slice() {
+            [] => is_own_cluster(config),
+            controllers => controllers.iter().all(|(id, _)| id == node),
+        };
         let cluster_id = match agree_on_cluster(config.cluster_id.clone(), all())? {
             Some(id) => id,
             None if may_begin => random_uuid().to_string(),
             None => return Err(StorageError::NoCluster { path: log_dirs[0].clone() }),
         };
         check_node(all(), *node)?;
-        Ok(Self { node: *node, cluster_id, locked, apart, metadata_dir: metadata_dir.clone(), disk })
+        let ids = BTreeMap::new();
+        Ok(Self { node: *node, cluster_id, locked, apart, metadata_dir: metadata_dir.clone(), ids, disk })
+    }
+
+    /// Formats the directories that are new, and returns which. That of the metadata log gets or has the id `wanted`, if
+    /// there is one.
+    ///
+    /// # Errors
+    ///
+    /// [`StorageError`] if a directory cannot be written, or that of the metadata log has another id.
+    pub(crate) fn format_new(&mut self, wanted: Option<DirectoryId>) -> Result<Vec<PathBuf>, StorageError> {
+        let mut new = Vec::new();
+        for dir in self.locked.iter().chain(&self.apart) {
+            let path = dir.path().to_owned();
+            let wanted = wanted.filter(|_| path == self.metadata_dir);
+            let id = match (dir.meta().and_then(|meta| meta.directory_id), wanted) {
+                (Some(found), Some(expected)) if found != expected => {
+                    return Err(StorageError::OtherDirectory { path, found, expected });
+                }
+                (Some(id), _) => id,
+                (None, wanted) => {
+                    let id = wanted.unwrap_or_else(|| DirectoryId(random_uuid()));
+                    write_meta(&*self.disk, dir, self.node, &self.cluster_id, id)?;
+                    new.push(path.clone());
+                    id
+                }
+            };
+            self.ids.insert(path, id);
+        }
+        Ok(new)
+    }
+
+    /// Whether the directory of the metadata log was never formatted, so that no node was started on it.
+    pub(crate) fn is_metadata_new(&self) -> bool {
+        let mut dirs = self.locked.iter().chain(&self.apart);
+        dirs.any(|dir| dir.path() == self.metadata_dir && dir.meta().is_none())
+    }
+
+    /// The log directory with the metadata log.
+    pub(crate) fn metadata_dir(&self) -> &Path {
+        &self.metadata_dir
+    }
+
+    /// Id of the directory of the metadata log.
+    ///
+    /// # Panics
+    ///
+    /// If [`format_new`](Self::format_new) was not called.
+    pub(crate) fn metadata_directory_id(&self) -> DirectoryId {
+        *self.ids.get(&self.metadata_dir).expect("the directories were formatted")
     }
 
     pub(crate) fn cluster_id(&self) -> &str {
@@ -139,9 +204,9 @@ impl LockedStorage {
         config_of: &(dyn Fn(&TopicPartition) -> CheckedLogConfig + Sync),
         events: &Sender<Event>,
     ) -> Result<Storage, StorageError> {
-        let Self { disk, node, cluster_id, locked, apart, .. } = self;
+        let Self { locked, apart, ids, .. } = self;
         let load = |locked: LockedDir| -> Result<(OpenedDir, DirectoryId), LogError> {
-            let id = format_if_new(&*disk, &locked, node, &cluster_id)?;
+            let id = *ids.get(locked.path()).expect("the directories were formatted");
             Ok((locked.load(options, config_of)?, id))
         };
         let mut directories = Vec::with_capacity(locked.len());
@@ -164,26 +229,6 @@ impl LockedStorage {
         let previous_epoch = if previous.len() == 1 { previous.pop_first().flatten() } else { None };
         Ok(Storage { directories: Directories::new(directories), found, apart, previous_epoch })
     }
-}
-
-/// Formats the directories of a configuration for a cluster: writes `meta.properties` where there is none, as a node of
-/// several has to have it before its first start. Returns the directories that were new.
-///
-/// # Errors
-///
-/// [`StorageError`] if a directory cannot be used, or belongs to another cluster or node.
-pub fn format(config: &BrokerConfig, cluster_id: &str) -> Result<Vec<PathBuf>, StorageError> {
-    let config = BrokerConfig { cluster_id: Some(cluster_id.to_owned()), ..config.clone() };
-    let disk = RealDisk::shared();
-    let storage = LockedStorage::lock(Arc::clone(&disk), &config)?;
-    let mut formatted = Vec::new();
-    for dir in storage.locked.iter().chain(&storage.apart) {
-        if dir.meta().and_then(|meta| meta.directory_id).is_none() {
-            format_if_new(&*disk, dir, config.node_id, cluster_id)?;
-            formatted.push(dir.path().to_owned());
-        }
-    }
-    Ok(formatted)
 }
 
 /// Whichever of two logs were served, the records of the other would seem lost.
@@ -236,15 +281,17 @@ fn check_node<'d>(mut dirs: impl Iterator<Item = &'d LockedDir>, expected: NodeI
     other.map_or(Ok(()), Err)
 }
 
-/// Writes `meta.properties` if it is missing or has no directory id. Returns the id.
-fn format_if_new(disk: &dyn Disk, dir: &LockedDir, node: NodeId, cluster_id: &str) -> Result<DirectoryId, LogError> {
-    if let Some(id) = dir.meta().and_then(|meta| meta.directory_id) {
-        return Ok(id);
-    }
-    let id = DirectoryId(random_uuid());
+/// Writes `meta.properties`.
+fn write_meta(
+    disk: &dyn Disk,
+    dir: &LockedDir,
+    node: NodeId,
+    cluster_id: &str,
+    id: DirectoryId,
+) -> Result<(), LogError> {
     let meta = MetaProperties { cluster_id: Some(cluster_id.to_owned()), node_id: node, directory_id: Some(id) };
     LogDir::format(disk, dir.path(), &meta)?;
-    Ok(id)
+    Ok(())
 }
 
 /// Kafka's own ids have 22 bytes.

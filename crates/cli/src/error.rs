@@ -6,7 +6,7 @@ use std::io::{self, Write};
 use std::iter;
 use std::process::ExitCode;
 
-use highwater_broker::{StartError, StorageError};
+use highwater_broker::{FormatError, StartError, StorageError};
 use highwater_log::LogError;
 
 /// Why a command did not do what it was asked to: what went wrong, why, and what to try.
@@ -76,13 +76,18 @@ impl fmt::Display for CliError {
 
 /// What kind of error a cause makes, and what the user may try, if that can be told.
 fn remedy(cause: &(dyn Error + 'static)) -> Option<(Kind, &'static str)> {
-    if let Some(StartError::Storage(StorageError::Log(LogError::Locked { .. }))) = cause.downcast_ref() {
-        return Some((Kind::Conflict, "stop the other process that uses the directory, or give another one"));
-    }
-    let is_of_another = |error: &StorageError| matches!(error, StorageError::OtherCluster { .. });
-    let started = matches!(cause.downcast_ref(), Some(StartError::Storage(error)) if is_of_another(error));
-    if started || cause.downcast_ref().is_some_and(is_of_another) {
-        return Some((Kind::Conflict, "unset CLUSTER_ID or set it to the directory's, or give another directory"));
+    let storage = match (cause.downcast_ref(), cause.downcast_ref()) {
+        (Some(StartError::Storage(error)), _) | (_, Some(FormatError::Storage(error))) => Some(error),
+        _ => cause.downcast_ref(),
+    };
+    match storage {
+        Some(StorageError::Log(LogError::Locked { .. })) => {
+            return Some((Kind::Conflict, "stop the other process that uses the directory, or give another one"));
+        }
+        Some(StorageError::OtherCluster { .. }) => {
+            return Some((Kind::Conflict, "unset CLUSTER_ID or set it to the directory's, or give another directory"));
+        }
+        _ => {}
     }
     match cause.downcast_ref::<io::Error>()?.kind() {
         io::ErrorKind::AddrInUse => {

@@ -6,8 +6,8 @@ use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 
 use clap::Args;
-use highwater_broker::BrokerConfig;
 use highwater_broker::config::{kafka_environment, parse_properties};
+use highwater_broker::{BrokerConfig, FormatError, InitialController, InitialControllers};
 
 use crate::error::CliError;
 use crate::{logging, serving};
@@ -25,6 +25,22 @@ pub(crate) struct Format {
     /// Id of the cluster, the same for every node: 1 to 64 letters, digits, `-`, `_` and `.`
     #[arg(long, value_name = "ID")]
     cluster_id: String,
+    /// This controller decides alone at first; others may be added later.
+    #[arg(long, short, group = "first")]
+    standalone: bool,
+    /// The controllers that decide at first, the same for each of them, with the ids that their metadata directories get.
+    #[arg(
+        long,
+        short = 'I',
+        group = "first",
+        value_name = "ID@HOST:PORT:DIRECTORY_ID,...",
+        value_delimiter = ',',
+        num_args = 1
+    )]
+    initial_controllers: Vec<InitialController>,
+    /// Others decide: this node finds them by controller.quorum.bootstrap.servers, and may be added to them later.
+    #[arg(long, short = 'N', group = "first")]
+    no_initial_controllers: bool,
     #[command(flatten)]
     settings: Settings,
 }
@@ -53,9 +69,25 @@ impl Server {
 impl Format {
     /// Formats the log directories.
     pub(crate) fn run(self) -> Result<(), CliError> {
+        let controllers = if self.standalone {
+            InitialControllers::Standalone
+        } else if self.no_initial_controllers {
+            InitialControllers::Others
+        } else if self.initial_controllers.is_empty() {
+            InitialControllers::Configured
+        } else {
+            InitialControllers::These(self.initial_controllers)
+        };
         let config = self.settings.read()?;
-        let formatted = highwater_broker::format(&config, &self.cluster_id)
-            .map_err(|error| CliError::caused("cannot format", &error))?;
+        let formatted = highwater_broker::format(&config, &self.cluster_id, &controllers).map_err(|error| {
+            let is_unsaid = matches!(error, FormatError::NoVoters);
+            let failure = CliError::caused("cannot format", &error);
+            if is_unsaid {
+                failure.hint("give --standalone, --initial-controllers or --no-initial-controllers")
+            } else {
+                failure
+            }
+        })?;
         let mut out = io::stdout().lock();
         for directory in &formatted {
             // Nobody reads it if standard output is closed.

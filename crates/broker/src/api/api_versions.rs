@@ -11,6 +11,7 @@ use highwater_wire::{VersionRange, encode_api_versions_fallback};
 use super::request::{Cx, Outcome, Refused, Request};
 use super::supported::SUPPORTED;
 use crate::net::Out;
+use crate::quorum::voter_messages::{KRAFT_VERSION, wire_level};
 
 pub(super) fn handle(cx: &mut Cx<'_>, request: &Request<'_>, out: &mut Out) -> Result<Outcome, Refused> {
     let body: ApiVersionsRequest<'_> = request.decode()?;
@@ -40,6 +41,7 @@ pub(super) fn handle(cx: &mut Cx<'_>, request: &Request<'_>, out: &mut Out) -> R
     if version >= 3 {
         response.supported_features = features::SUPPORTED
             .iter()
+            .chain(&[KRAFT_VERSION])
             // Clients of version 3 fail on a range that begins at 0.
             .filter(|feature| version >= 4 || feature.min > 0)
             .map(|feature| SupportedFeatureKey {
@@ -50,7 +52,11 @@ pub(super) fn handle(cx: &mut Cx<'_>, request: &Request<'_>, out: &mut Out) -> R
             })
             .collect();
         response.finalized_features_epoch = cx.view.metadata_offset.to_wire();
+        // Level 0 is that of clusters which do not know the feature.
+        let kraft_version = wire_level(cx.node.quorum.state().kraft_version());
+        let kraft_version = (kraft_version > 0).then_some((KRAFT_VERSION.name, kraft_version));
         response.finalized_features = features::finalized(&cx.view.image)
+            .chain(kraft_version)
             .map(|(name, level)| FinalizedFeatureKey {
                 name: name.into(),
                 max_version_level: level,

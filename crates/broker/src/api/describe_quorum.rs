@@ -1,6 +1,6 @@
 //! DescribeQuorum (55): who leads the metadata log, and how far the others are.
 
-use highwater_raft::{QuorumView, ReplicaView, RoleName};
+use highwater_raft::{Endpoint, QuorumView, ReplicaView, RoleName, Voter, VoterSet};
 use highwater_types::{ErrorCode, NodeId, Offset, Ticks, Uuid};
 use highwater_wire::messages::DescribeQuorumRequest;
 use highwater_wire::messages::describe_quorum_request::TopicData as AskedTopic;
@@ -25,7 +25,15 @@ pub(super) fn handle(cx: &mut Cx<'_>, request: &Request<'_>, out: &mut Out) -> R
     let nodes = if 2 <= request.version() { nodes(cx) } else { Vec::new() };
     let submitted = cx.node.quorum.view(cx.peer.token());
     match submitted {
-        Ok(job) => Ok(park_for(request, job, move |quorum, to, out| to.send(out, &response(&quorum, nodes)))),
+        Ok(job) => Ok(park_for(request, job, move |quorum, to, out| {
+            let nodes = if to.version < 2 || quorum.voter_set.as_slice().iter().all(|voter| voter.endpoints.is_empty())
+            {
+                nodes
+            } else {
+                voter_nodes(&quorum.voter_set)
+            };
+            to.send(out, &response(&quorum, nodes, to.version))
+        })),
         Err(busy) => {
             let error_code = busy.to_code() as i16;
             request.to.send(out, &DescribeQuorumResponse { error_code, ..DescribeQuorumResponse::default() })
@@ -60,7 +68,7 @@ fn unknown(body: &DescribeQuorumRequest<'_>) -> DescribeQuorumResponse<'static> 
     DescribeQuorumResponse { topics: topics.collect(), ..DescribeQuorumResponse::default() }
 }
 
-fn response(quorum: &QuorumView, nodes: Vec<Node<'static>>) -> DescribeQuorumResponse<'static> {
+fn response(quorum: &QuorumView, nodes: Vec<Node<'static>>, version: i16) -> DescribeQuorumResponse<'static> {
     let now = Now::read();
     let wall = |ticks: Option<Ticks>| {
         let past = |ticks: Ticks| now.wall.value() - i64::try_from(now.ticks().ms_since(ticks)).unwrap_or(0);
@@ -68,7 +76,8 @@ fn response(quorum: &QuorumView, nodes: Vec<Node<'static>>) -> DescribeQuorumRes
     };
     let replica = |view: &ReplicaView| ReplicaState {
         replica_id: view.key.id.to_wire(),
-        replica_directory_id: view.key.directory.map_or(Uuid::ZERO, |directory| directory.0),
+        // Older versions have no room for it.
+        replica_directory_id: view.key.directory.filter(|_| 2 <= version).map_or(Uuid::ZERO, |directory| directory.0),
         log_end_offset: view.end.map_or(-1, Offset::to_wire),
         last_fetch_timestamp: wall(view.last_fetch),
         last_caught_up_timestamp: wall(view.last_caught_up),
@@ -95,9 +104,26 @@ fn response(quorum: &QuorumView, nodes: Vec<Node<'static>>) -> DescribeQuorumRes
     DescribeQuorumResponse { topics: vec![topic].into(), nodes: nodes.into(), ..DescribeQuorumResponse::default() }
 }
 
+/// Where the voters are reached, as the log says.
+fn voter_nodes(voters: &VoterSet) -> Vec<Node<'static>> {
+    let listener = |endpoint: &Endpoint| Listener {
+        name: endpoint.listener.clone().into(),
+        host: endpoint.host.clone().into(),
+        port: endpoint.port,
+        ..Listener::default()
+    };
+    let node = |voter: &Voter| Node {
+        node_id: voter.key.id.to_wire(),
+        listeners: voter.endpoints.iter().map(listener).collect(),
+        ..Node::default()
+    };
+    voters.as_slice().iter().map(node).collect()
+}
+
 /// Where the voters are reached: those of the configuration, or a broker that is its own controller, at its listener.
 fn nodes(cx: &Cx<'_>) -> Vec<Node<'static>> {
-    if !cx.node.settings.controllers.is_empty() {
+    let controllers = cx.node.quorum.state().controllers();
+    if !controllers.is_empty() {
         let listener = &cx.node.settings.controller_listener;
         let node = |(id, (host, port)): (&NodeId, &(String, u16))| Node {
             node_id: id.to_wire(),
@@ -110,7 +136,7 @@ fn nodes(cx: &Cx<'_>) -> Vec<Node<'static>> {
             .into(),
             ..Node::default()
         };
-        return cx.node.settings.controllers.iter().map(node).collect();
+        return controllers.iter().map(node).collect();
     }
     let this = cx.view.image.broker(cx.node.id);
     let listeners = this.into_iter().filter_map(|broker| {

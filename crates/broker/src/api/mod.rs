@@ -48,6 +48,7 @@ mod offset_for_leader_epoch;
 mod parked;
 mod produce;
 mod quorum_rpc;
+mod raft_voters;
 mod request;
 mod service;
 mod supported;

@@ -10,7 +10,7 @@ use super::{
     describe_quorum, describe_topic_partitions, elect_leaders, fetch, find_coordinator, forward, heartbeat,
     incremental_alter_configs, init_producer_id, join_group, leave_group, list_config_resources, list_groups,
     list_offsets, list_partition_reassignments, metadata, offset_commit, offset_delete, offset_fetch,
-    offset_for_leader_epoch, quorum_rpc, sync_group, unregister_broker, update_features,
+    offset_for_leader_epoch, quorum_rpc, raft_voters, sync_group, unregister_broker, update_features,
 };
 use crate::net::Out;
 
@@ -114,6 +114,9 @@ pub(super) const SUPPORTED: &[SupportedApi] = &[
     quorum_api(ApiKey::AssignReplicasToDirs, 0, 0, broker_rpc::assign_replicas_to_dirs),
     api(ApiKey::ListConfigResources, 0, 1, list_config_resources::handle),
     api(ApiKey::DescribeTopicPartitions, 0, 0, describe_topic_partitions::handle),
+    controller_api(ApiKey::AddRaftVoter, 0, 1, raft_voters::add),
+    controller_api(ApiKey::RemoveRaftVoter, 0, 0, raft_voters::remove),
+    quorum_api(ApiKey::UpdateRaftVoter, 0, 0, raft_voters::update),
 ];
 
 impl SupportedApi {

@@ -54,9 +54,11 @@ pub struct BrokerConfig {
     pub roles: Roles,
     /// `listeners` named in `controller.listener.names`, in order; only on a controller.
     pub controller_listeners: Vec<Listener>,
-    /// `controller.quorum.voters`: the controllers, with host and port of each. Empty for a node that is its own and
-    /// only controller.
+    /// `controller.quorum.voters`: the controllers, with host and port of each, unless the metadata log says who they
+    /// are (KIP-853). Empty for a node that is its own and only controller, and where the log says it.
     pub controllers: Vec<(NodeId, (String, u16))>,
+    /// `controller.quorum.bootstrap.servers`: who is asked for the leader of the quorum. Default none.
+    pub bootstrap_servers: Vec<(String, u16)>,
     /// Name of the listener on which brokers reach one another: `inter.broker.listener.name`, or the one called like
     /// `security.inter.broker.protocol`.
     pub inter_broker_listener: String,

@@ -30,7 +30,8 @@ pub(super) fn read(properties: BTreeMap<String, String>) -> Result<BrokerConfig,
     reader.problems.extend(groups::problems(&set));
     let node_id = reader.node_id();
     let (listeners, controller_listeners) = reader.listeners(roles);
-    let controllers = reader.controllers(roles, node_id);
+    let bootstrap_servers = reader.bootstrap_servers();
+    let controllers = reader.controllers(roles, node_id, bootstrap_servers.is_empty());
     let inter_broker_listener = reader.inter_broker_listener(roles, &listeners);
     let log_dirs = reader.log_dirs();
     let server = reader.server();
@@ -54,6 +55,7 @@ pub(super) fn read(properties: BTreeMap<String, String>) -> Result<BrokerConfig,
         listeners,
         controller_listeners,
         controllers,
+        bootstrap_servers,
         inter_broker_listener,
         log_dirs,
         metadata_log_dir,
@@ -114,15 +116,27 @@ impl<'a> Reader<'a> {
         Roles { broker: named.contains("broker"), controller: named.contains("controller") }
     }
 
-    /// The controllers; none for a node that is its own and only one.
-    fn controllers(&mut self, roles: Roles, node: NodeId) -> Vec<(NodeId, (String, u16))> {
+    /// Who is asked for the leader of the quorum.
+    fn bootstrap_servers(&mut self) -> Vec<(String, u16)> {
+        let mut servers = Vec::new();
+        for item in items(self.text("controller.quorum.bootstrap.servers").unwrap_or_default()) {
+            match address(item) {
+                Some(server) => servers.push(server),
+                None => {
+                    self.problems.push(format!("controller.quorum.bootstrap.servers: `{item}` is not host:port"));
+                }
+            }
+        }
+        servers
+    }
+
+    /// The controllers of the configuration.
+    fn controllers(&mut self, roles: Roles, node: NodeId, is_alone: bool) -> Vec<(NodeId, (String, u16))> {
         let mut controllers: Vec<(NodeId, (String, u16))> = Vec::new();
         for item in items(self.text("controller.quorum.voters").unwrap_or_default()) {
-            let voter = item.split_once('@').and_then(|(id, address)| {
-                let (host, port) = address.rsplit_once(':')?;
-                let host = host.strip_prefix('[').and_then(|host| host.strip_suffix(']')).unwrap_or(host);
-                Some((NodeId::from_wire(id.trim().parse().ok()?)?, (host.to_owned(), port.trim().parse().ok()?)))
-            });
+            let voter = item
+                .split_once('@')
+                .and_then(|(id, text)| Some((NodeId::from_wire(id.trim().parse().ok()?)?, address(text)?)));
             match voter {
                 Some((id, _)) if controllers.iter().any(|(known, _)| *known == id) => {
                     self.problems.push(format!("controller.quorum.voters names node {id} twice"));
@@ -132,17 +146,10 @@ impl<'a> Reader<'a> {
             }
         }
         if controllers.is_empty() {
-            let bootstrap = self.text("controller.quorum.bootstrap.servers").unwrap_or_default();
-            if items(bootstrap).count() > 1 {
+            if !roles.controller && is_alone {
                 self.problems.push(
-                    "controller.quorum.bootstrap.servers names several nodes: name them in controller.quorum.voters, \
-                     with their ids"
-                        .to_owned(),
-                );
-            }
-            if !roles.controller {
-                self.problems.push(
-                    "a node without the role of a controller needs controller.quorum.voters to know where they are"
+                    "a node without the role of a controller needs controller.quorum.bootstrap.servers or \
+                     controller.quorum.voters to know where they are"
                         .to_owned(),
                 );
             }
@@ -368,4 +375,11 @@ impl<'a> Reader<'a> {
     fn number(&self, key: &str) -> i64 {
         self.set.number(key).unwrap_or(-1)
     }
+}
+
+/// Host and port of `host:port`, where an address of IPv6 is in brackets.
+fn address(text: &str) -> Option<(String, u16)> {
+    let (host, port) = text.trim().rsplit_once(':')?;
+    let host = host.strip_prefix('[').and_then(|host| host.strip_suffix(']')).unwrap_or(host);
+    (!host.is_empty()).then_some((host.to_owned(), port.trim().parse().ok()?))
 }

@@ -11,10 +11,26 @@ use highwater_types::NodeId;
 use parking_lot::Mutex;
 
 use super::active::{ControllerError, Deciding, Done};
+use super::messages::Address;
 use super::state::SharedState;
 use super::thread::{Event, Fatal, QuorumThread, RaftReply};
 use crate::net::{WakeToken, Wakers};
 use crate::purgatory::{Job, Promise, WorkersBusy};
+
+/// What another node asks the quorum.
+pub(crate) struct Asked {
+    pub(crate) request: Request,
+    /// Bytes of records, or of a snapshot, that are wanted at most.
+    pub(crate) bytes_max: u32,
+    /// Where the leader is that asks.
+    pub(crate) leader_at: Option<Address>,
+}
+
+impl From<Request> for Asked {
+    fn from(request: Request) -> Self {
+        Self { request, bytes_max: 0, leader_at: None }
+    }
+}
 
 /// The way to the quorum's thread.
 pub(crate) struct QuorumHandle {
@@ -23,11 +39,18 @@ pub(crate) struct QuorumHandle {
     pub(super) shared: Arc<SharedState>,
     pub(super) wakers: Arc<Wakers>,
     pub(super) node: NodeId,
+    /// Whether this node was the only voter at its start.
+    pub(super) is_alone: bool,
 }
 
 impl QuorumHandle {
     pub(crate) fn state(&self) -> &Arc<SharedState> {
         &self.shared
+    }
+
+    /// Whether this node was the only voter at its start, so that nobody else is waited for.
+    pub(crate) fn is_alone(&self) -> bool {
+        self.is_alone
     }
 
     pub(crate) fn node(&self) -> NodeId {
@@ -134,14 +157,10 @@ impl QuorumHandle {
     /// # Errors
     ///
     /// [`WorkersBusy`] if too many requests wait already.
-    pub(crate) fn ask(
-        &self,
-        token: WakeToken,
-        request: Request,
-        bytes_max: u32,
-    ) -> Result<Job<RaftReply>, WorkersBusy> {
+    pub(crate) fn ask(&self, token: WakeToken, asked: Asked) -> Result<Job<RaftReply>, WorkersBusy> {
         let (promise, job) = Promise::new(&self.wakers, token);
-        self.events.try_send(Event::Asked { request, bytes_max, promise }).map_err(|_| WorkersBusy)?;
+        let Asked { request, bytes_max, leader_at } = asked;
+        self.events.try_send(Event::Asked { request, bytes_max, leader_at, promise }).map_err(|_| WorkersBusy)?;
         Ok(job)
     }
 

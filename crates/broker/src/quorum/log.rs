@@ -7,14 +7,12 @@ use highwater_log::{
     AppendError, AppendOrigin, AppendSet, CleanupPolicy, LockedDir, Log, LogConfig, LogError, OpenOptions, ReadBound,
 };
 use highwater_metadata::{ApplyError, MetadataRecord};
-use highwater_raft::{LogShape, ReplicaKey, SnapshotId};
-use highwater_records::{
-    BatchBuilder, BatchOptions, BuildError, ControlType, DecompressLimit, Entry, RecordError, RecordSet,
-};
+use highwater_raft::{Control, KRaftVersion, LogShape, Membership, SnapshotId, VoterSet};
+use highwater_records::{BatchBuilder, BatchOptions, BuildError, DecompressLimit, Entry, RecordError, RecordSet};
 use highwater_types::{DirectoryId, LeaderEpoch, Offset, TimestampMs, TopicId, TopicPartition, Uuid};
-use highwater_wire::records_schema::control::leader_change_message::{LeaderChangeMessage, Voter};
-use highwater_wire::{DecodeError, EncodeError, Message, Writer, metadata_frame};
+use highwater_wire::{DecodeError, EncodeError, metadata_frame};
 
+use super::control::{self, Encoded};
 use super::quorum_state::{self, QuorumStateError};
 use super::snapshot;
 use super::translate::{self, TranslateError};
@@ -76,6 +74,12 @@ pub(crate) enum MetadataLogError {
         /// What is wrong.
         source: DecodeError,
     },
+    /// A control record says what cannot be.
+    #[error("the control record at offset {offset} makes no sense")]
+    Senseless {
+        /// Where.
+        offset: Offset,
+    },
     /// A record must not be skipped and cannot be carried out.
     #[error("the metadata record at offset {offset}: {source}")]
     Translate {
@@ -99,6 +103,9 @@ pub(crate) enum MetadataLogError {
     #[error("a metadata batch could not be built: {0}")]
     Build(#[from] BuildError),
 }
+
+/// Takes batches that begin at an offset. Returns the offset behind them.
+type Take<'a> = dyn FnMut(&[u8], Offset) -> Result<Offset, MetadataLogError> + 'a;
 
 /// Takes one record of the log with its offset.
 pub(super) type Apply<'a> = dyn FnMut(Offset, &MetadataRecord) -> Result<(), ApplyError> + 'a;
@@ -141,8 +148,12 @@ impl MetadataLog {
     }
 
     /// Stores what the node must not forget. It is on the disk when this returns.
-    pub(super) fn store_state(&self, state: highwater_raft::QuorumState) -> Result<(), MetadataLogError> {
-        Ok(quorum_state::write(state, &self.path, &self.cluster_id)?)
+    pub(super) fn store_state(
+        &self,
+        state: highwater_raft::QuorumState,
+        kraft_version: KRaftVersion,
+    ) -> Result<(), MetadataLogError> {
+        Ok(quorum_state::write(state, kraft_version, &self.path, &self.cluster_id)?)
     }
 
     /// The log as the quorum's machine has to know it. Kafka cuts whole segments only, and so may leave records before
@@ -187,32 +198,15 @@ impl MetadataLog {
         Some(SnapshotId { end, epoch })
     }
 
-    /// Appends the batch with which a leader's epoch begins.
-    pub(super) fn append_leader_change(
+    /// Appends a control batch as the leader of `epoch`.
+    pub(super) fn append_controls(
         &mut self,
-        leader: ReplicaKey,
+        records: &[Encoded],
         epoch: LeaderEpoch,
-        voters: &[ReplicaKey],
-        granting: &[ReplicaKey],
         now: TimestampMs,
     ) -> Result<(), MetadataLogError> {
-        let voter = |key: &ReplicaKey| Voter {
-            voter_id: key.id.to_wire(),
-            voter_directory_id: wire_directory(key.directory),
-            ..Voter::default()
-        };
-        let message = LeaderChangeMessage {
-            leader_id: leader.id.to_wire(),
-            voters: voters.iter().map(voter).collect(),
-            granting_voters: granting.iter().map(voter).collect(),
-            ..LeaderChangeMessage::default()
-        };
-        let mut value = Vec::new();
-        message.encode(LEADER_CHANGE_VERSION, &mut Writer::new(&mut value))?;
-        let options = BatchOptions { control: true, ..batch_options(self.log.log_end(), epoch) };
-        let mut builder = BatchBuilder::new(options);
-        builder.append(now.value(), Some(&ControlType::LeaderChange.to_key()), Some(&value), &[])?;
-        self.append(builder.finish()?, epoch, now)
+        let batch = control::batch(self.log.log_end(), epoch, records, now)?;
+        self.append(batch, epoch, now)
     }
 
     /// Appends one encoded batch as the leader of `epoch`. Readers see it at once; it is safe after a flush.
@@ -289,21 +283,45 @@ impl MetadataLog {
         Ok(snapshot::list(&self.path)?.into_iter().rfind(|id| id.end <= self.log.log_end()))
     }
 
-    /// Hands the records of a snapshot to `apply`.
-    pub(super) fn load_snapshot(&self, id: SnapshotId, apply: &mut Apply<'_>) -> Result<(), MetadataLogError> {
-        let path = snapshot::path(&self.path, id);
-        let bytes = fs::read(&path).map_err(|source| MetadataLogError::Io { op: "read", path, source })?;
+    /// Hands the records of a snapshot to `apply`. Returns what it says of the voters.
+    pub(super) fn load_snapshot(&self, id: SnapshotId, apply: &mut Apply<'_>) -> Result<Membership, MetadataLogError> {
+        let bytes = self.snapshot_bytes(id)?;
         replay_set(&bytes, Offset::ZERO, None, apply)?;
-        Ok(())
+        control::membership_of(&bytes)
+    }
+
+    fn snapshot_bytes(&self, id: SnapshotId) -> Result<Vec<u8>, MetadataLogError> {
+        let path = snapshot::path(&self.path, id);
+        fs::read(&path).map_err(|source| MetadataLogError::Io { op: "read", path, source })
+    }
+
+    /// What the newest snapshot says of the voters, the bootstrap checkpoint included, and where it ends.
+    pub(super) fn snapshot_membership(&self) -> Result<Option<(Offset, Membership)>, MetadataLogError> {
+        let Some(newest) = self.newest_snapshot()? else { return Ok(None) };
+        Ok(Some((newest.end, control::membership_of(&self.snapshot_bytes(newest)?)?)))
+    }
+
+    /// The control records about voters from `from` on, which is between two batches.
+    pub(super) fn controls(&self, from: Offset) -> Result<Vec<Control>, MetadataLogError> {
+        let mut controls = Vec::new();
+        self.each_set(from, self.log_end(), &mut |bytes, next| {
+            each_batch(bytes, next, Some(self.log_end()), &mut |entry, _| control::read(entry, &mut controls))
+        })?;
+        Ok(controls)
     }
 
     /// Hands the records from `from` to `end`, which is between two batches, to `apply`, in order.
     pub(super) fn replay(&self, from: Offset, end: Offset, apply: &mut Apply<'_>) -> Result<(), MetadataLogError> {
+        self.each_set(from, end, &mut |bytes, next| replay_set(bytes, next, Some(end), apply))
+    }
+
+    /// Hands what is between `from` and `end` to `take`, some batches at a time. It says up to where it has taken them.
+    fn each_set(&self, from: Offset, end: Offset, take: &mut Take<'_>) -> Result<(), MetadataLogError> {
         let mut next = from;
         while next < end {
             let bytes = self.read(next, REPLAY_BYTES)?;
             let begun_at = next;
-            next = replay_set(&bytes, next, Some(end), apply)?;
+            next = take(&bytes, next)?;
             if next <= begun_at {
                 let path = self.path.clone();
                 return Err(LogError::Corrupt { what: "metadata batch", path, position: 0 }.into());
@@ -311,6 +329,27 @@ impl MetadataLog {
         }
         Ok(())
     }
+}
+
+/// Writes the bootstrap checkpoint of a quorum with these voters into a log directory, as `kafka-storage format` does,
+/// unless there are files of a metadata log in it already.
+pub(crate) fn write_first_voters(log_dir: &Path, voters: VoterSet, now: TimestampMs) -> Result<(), MetadataLogError> {
+    let path = log_dir.join(DIRECTORY);
+    let failed = |op, path: &Path| {
+        let path = path.to_owned();
+        move |source| MetadataLogError::Io { op, path, source }
+    };
+    fs::create_dir_all(&path).map_err(failed("create", &path))?;
+    snapshot::remove_leftovers(&path)?;
+    let files = fs::read_dir(&path).map_err(failed("list", &path))?;
+    // One that is there already was written by a process that got no further.
+    let first = snapshot::path(&path, SnapshotId::default());
+    if files.flatten().all(|file| file.path() == first) {
+        let membership = Membership { kraft_version: KRaftVersion::DYNAMIC, voters };
+        snapshot::write(&path, SnapshotId::default(), &membership, &mut std::iter::empty(), now)?;
+        fs::File::open(log_dir).and_then(|dir| dir.sync_all()).map_err(failed("sync", log_dir))?;
+    }
+    Ok(())
 }
 
 /// A batch of records, encoded as a leader appends it.
@@ -347,6 +386,16 @@ fn replay_set(
     end: Option<Offset>,
     apply: &mut Apply<'_>,
 ) -> Result<Offset, MetadataLogError> {
+    each_batch(bytes, from, end, &mut |entry, at| replay_entry(entry, at, apply))
+}
+
+/// Hands whole batches before `end` to `take`. Returns the offset behind them.
+fn each_batch(
+    bytes: &[u8],
+    from: Offset,
+    end: Option<Offset>,
+    take: &mut dyn FnMut(&Entry<'_>, Offset) -> Result<(), MetadataLogError>,
+) -> Result<Offset, MetadataLogError> {
     let mut next = from;
     for entry in RecordSet::new(bytes).entries() {
         if end.is_some_and(|end| end <= next) {
@@ -357,7 +406,7 @@ fn replay_set(
                 let behind = Offset::from_wire(entry.next_offset()).unwrap_or(next);
                 // Reads begin at the batch that holds the offset.
                 if from < behind || end.is_none() {
-                    replay_entry(&entry, next, apply)?;
+                    take(&entry, next)?;
                 }
                 next = next.max(behind);
             }
@@ -406,13 +455,12 @@ fn write_partition_metadata(path: &Path) -> Result<(), MetadataLogError> {
 
 /// Name of the log's directory.
 const DIRECTORY: &str = "__cluster_metadata-0";
-/// Version of the LeaderChange message before voters had directory ids (`kraft.version` 0).
-const LEADER_CHANGE_VERSION: i16 = 0;
 const REPLAY_BYTES: u32 = 1 << 20;
 
 #[cfg(test)]
 mod tests {
     use highwater_log::{LogDir, RealDisk};
+    use highwater_raft::{ControlRecord, ReplicaKey};
     use highwater_types::NodeId;
 
     use super::*;
@@ -430,7 +478,8 @@ mod tests {
     }
 
     fn begin_epoch(log: &mut MetadataLog, epoch: u32) {
-        log.append_leader_change(NODE, LeaderEpoch::new(epoch), &[NODE], &[NODE], Now::read().wall).unwrap();
+        let leader_change = control::leader_change(NODE.id, &[NODE], &[NODE]).unwrap();
+        log.append_controls(&[leader_change], LeaderEpoch::new(epoch), Now::read().wall).unwrap();
     }
 
     fn append(log: &mut MetadataLog, epoch: u32, records: &[MetadataRecord]) {
@@ -489,7 +538,8 @@ mod tests {
         log.flush().unwrap();
         let id = log.snapshot_id(Offset::new(2)).unwrap();
         assert_eq!(id, SnapshotId { end: Offset::new(2), epoch: LeaderEpoch::new(3) });
-        snapshot::write(log.directory(), id, &mut [feature(22)].into_iter(), Now::read().wall).unwrap();
+        let records = &mut [feature(22)].into_iter();
+        snapshot::write(log.directory(), id, &Membership::default(), records, Now::read().wall).unwrap();
         log.advance_high_watermark(log.log_end());
         log.drop_prefix(id.end).unwrap();
         log.close(Now::read().wall).unwrap();
@@ -505,5 +555,41 @@ mod tests {
         log.replay(id.end, log.log_end(), &mut keep).unwrap();
         assert_eq!(records, [feature(22), feature(23)]);
         assert_eq!(log.shape().unwrap().snapshots, [id]);
+    }
+
+    #[test]
+    fn who_decides_is_found_in_the_newest_snapshot_and_behind_it() {
+        let directory = tempfile::tempdir().unwrap();
+        let (mut log, lock) = open(directory.path());
+        let set = |id| {
+            VoterSet::new(vec![ReplicaKey {
+                id: NodeId::new(id),
+                directory: Some(DirectoryId(Uuid::from_bytes([7; 16]))),
+            }])
+        };
+        let membership = |id| Membership { kraft_version: KRaftVersion::DYNAMIC, voters: set(id) };
+        let records = || Vec::new().into_iter();
+        let now = Now::read().wall;
+        assert_eq!(log.snapshot_membership().unwrap(), None);
+        let bootstrap = SnapshotId { end: Offset::ZERO, epoch: LeaderEpoch::new(0) };
+        snapshot::write(log.directory(), bootstrap, &membership(1), &mut records(), now).unwrap();
+        assert_eq!(
+            log.snapshot_membership().unwrap().map(|(end, found)| (end, found.voters)),
+            Some((Offset::ZERO, set(1)))
+        );
+        begin_epoch(&mut log, 1);
+        append(&mut log, 1, &[feature(22)]);
+        let said = [control::kraft_version(KRaftVersion::DYNAMIC).unwrap(), control::voters(&set(2)).unwrap()];
+        log.append_controls(&said, LeaderEpoch::new(1), now).unwrap();
+        let version = Control { offset: Offset::new(2), record: ControlRecord::KRaftVersion(KRaftVersion::DYNAMIC) };
+        let voters = Control { offset: Offset::new(3), record: ControlRecord::Voters(set(2)) };
+        assert_eq!(log.controls(Offset::ZERO).unwrap(), [version, voters]);
+        let id = log.snapshot_id(Offset::new(4)).unwrap();
+        snapshot::write(log.directory(), id, &membership(2), &mut records(), now).unwrap();
+        drop((log, lock));
+        let (log, _lock) = open(directory.path());
+        assert_eq!(log.snapshot_membership().unwrap(), Some((Offset::new(4), membership(2))));
+        assert_eq!(log.controls(Offset::new(4)).unwrap(), []);
+        assert_eq!(log.load_snapshot(id, &mut |_, _| Ok(())).unwrap(), membership(2));
     }
 }

@@ -2,8 +2,8 @@
 //! `__cluster_metadata`.
 
 use highwater_raft::{
-    BeginQuorumEpoch, Diverging, EndQuorumEpoch, Fetch, FetchAnswer, FetchSnapshot, Leadership, ReplicaKey, Request,
-    Response, SnapshotAnswer, SnapshotId, Vote, VoteAnswer,
+    BeginQuorumEpoch, Diverging, EndQuorumEpoch, Endpoint, Fetch, FetchAnswer, FetchSnapshot, Leadership, ReplicaKey,
+    Request, Response, SnapshotAnswer, SnapshotId, Vote, VoteAnswer,
 };
 use highwater_types::{DirectoryId, ErrorCode, LeaderEpoch, NodeId, Offset, Uuid};
 use highwater_wire::Records;
@@ -19,12 +19,58 @@ use super::log::wire_directory;
 /// Name of the one topic that they are about.
 pub(crate) const METADATA_TOPIC: &str = "__cluster_metadata";
 
-/// Where a node's controller is reached.
+/// Host and port of a node.
+pub(crate) type Address = (String, u16);
+
+/// Who leads, and where it is reached as a controller.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct ControllerEndpoint {
-    pub(crate) listener: String,
-    pub(crate) host: String,
-    pub(crate) port: u16,
+pub(crate) struct LeaderAt {
+    pub(crate) id: NodeId,
+    pub(crate) address: Address,
+}
+
+/// What another node has answered.
+pub(super) struct Answer {
+    pub(super) response: Response,
+    /// Records, or a part of a snapshot.
+    pub(super) bytes: Vec<u8>,
+    /// Where the leader is reached, if the answer says so.
+    pub(super) leader_at: Option<Address>,
+}
+
+/// The address of `leader` among those of an answer.
+fn find(mut nodes: impl Iterator<Item = (i32, String, i32)>, leader: i32) -> Option<Address> {
+    let (_, host, port) = nodes.find(|(id, ..)| *id == leader)?;
+    Some((host, u16::try_from(port).ok()?))
+}
+
+/// The endpoint of the listener with this name, or else the first one.
+pub(crate) fn on_listener(listener: &str, mut endpoints: impl Iterator<Item = Endpoint>) -> Option<Address> {
+    let first = endpoints.next()?;
+    let named = |endpoint: &Endpoint| endpoint.listener.eq_ignore_ascii_case(listener);
+    let found = if named(&first) { None } else { endpoints.find(named) };
+    let Endpoint { host, port, .. } = found.unwrap_or(first);
+    Some((host, port))
+}
+
+/// Where the leader is that tells of its term.
+pub(crate) fn begin_leader_at(request: &BeginQuorumEpochRequest<'_>, listener: &str) -> Option<Address> {
+    let endpoint = |endpoint: begin_quorum_epoch_request::LeaderEndpoint<'_>| Endpoint {
+        listener: endpoint.name.into_owned(),
+        host: endpoint.host.into_owned(),
+        port: endpoint.port,
+    };
+    on_listener(listener, request.leader_endpoints.iter().map(endpoint))
+}
+
+/// Where the leader is that has given up.
+pub(crate) fn end_leader_at(request: &EndQuorumEpochRequest<'_>, listener: &str) -> Option<Address> {
+    let endpoint = |endpoint: end_quorum_epoch_request::LeaderEndpoint<'_>| Endpoint {
+        listener: endpoint.name.into_owned(),
+        host: endpoint.host.into_owned(),
+        port: endpoint.port,
+    };
+    on_listener(listener, request.leader_endpoints.iter().map(endpoint))
 }
 
 /// A directory id as the wire has it: zeros are none.
@@ -32,7 +78,7 @@ pub(crate) fn directory(id: Uuid) -> Option<DirectoryId> {
     (id != Uuid::ZERO).then_some(DirectoryId(id))
 }
 
-fn key(id: i32, directory_id: Uuid) -> Option<ReplicaKey> {
+pub(super) fn key(id: i32, directory_id: Uuid) -> Option<ReplicaKey> {
     Some(ReplicaKey { id: NodeId::from_wire(id)?, directory: directory(directory_id) })
 }
 
@@ -95,7 +141,13 @@ pub(crate) fn read_vote(request: &VoteRequest<'_>, this: NodeId) -> Option<Reque
     }))
 }
 
-pub(crate) fn vote_response(answer: &VoteAnswer) -> VoteResponse<'static> {
+pub(crate) fn vote_response(answer: &VoteAnswer, leader_at: Option<LeaderAt>) -> VoteResponse<'static> {
+    let node = |LeaderAt { id, address: (host, port) }: LeaderAt| vote_response::NodeEndpoint {
+        node_id: id.to_wire(),
+        host: host.into(),
+        port,
+        ..Default::default()
+    };
     let Leadership { error, epoch, leader } = answer.leadership;
     let partition = vote_response::PartitionData {
         error_code: error as i16,
@@ -109,22 +161,29 @@ pub(crate) fn vote_response(answer: &VoteAnswer) -> VoteResponse<'static> {
         partitions: vec![partition].into(),
         ..Default::default()
     };
-    VoteResponse { topics: vec![topic].into(), ..VoteResponse::default() }
+    VoteResponse {
+        topics: vec![topic].into(),
+        node_endpoints: leader_at.map(node).into_iter().collect(),
+        ..VoteResponse::default()
+    }
 }
 
-pub(super) fn read_vote_response(response: &VoteResponse<'_>) -> Option<Response> {
+pub(super) fn read_vote_response(response: &VoteResponse<'_>) -> Option<Answer> {
     let topic = only(response.topics.iter()).filter(|_| response.error_code == 0)?;
     let partition = only(topic.partitions.iter())?;
-    Some(Response::Vote(VoteAnswer {
+    let nodes = response.node_endpoints.iter().map(|node| (node.node_id, node.host.into_owned(), i32::from(node.port)));
+    let leader_at = find(nodes, partition.leader_id);
+    let answer = VoteAnswer {
         leadership: leadership(partition.error_code, partition.leader_epoch, partition.leader_id)?,
         granted: partition.vote_granted,
-    }))
+    };
+    Some(Answer { response: Response::Vote(answer), bytes: Vec::new(), leader_at })
 }
 
 pub(super) fn begin_request<'a>(
     begin: &BeginQuorumEpoch,
     cluster_id: &'a str,
-    endpoints: &'a [ControllerEndpoint],
+    endpoints: &'a [Endpoint],
 ) -> BeginQuorumEpochRequest<'a> {
     let partition = begin_quorum_epoch_request::PartitionData {
         voter_directory_id: wire_directory(begin.voter.directory),
@@ -137,7 +196,7 @@ pub(super) fn begin_request<'a>(
         partitions: vec![partition].into(),
         ..Default::default()
     };
-    let endpoint = |endpoint: &'a ControllerEndpoint| begin_quorum_epoch_request::LeaderEndpoint {
+    let endpoint = |endpoint: &'a Endpoint| begin_quorum_epoch_request::LeaderEndpoint {
         name: endpoint.listener.as_str().into(),
         host: endpoint.host.as_str().into(),
         port: endpoint.port,
@@ -165,7 +224,13 @@ pub(crate) fn read_begin(request: &BeginQuorumEpochRequest<'_>, this: NodeId) ->
     }))
 }
 
-pub(crate) fn begin_response(answer: Leadership) -> BeginQuorumEpochResponse<'static> {
+pub(crate) fn begin_response(answer: Leadership, leader_at: Option<LeaderAt>) -> BeginQuorumEpochResponse<'static> {
+    let node = |LeaderAt { id, address: (host, port) }: LeaderAt| begin_quorum_epoch_response::NodeEndpoint {
+        node_id: id.to_wire(),
+        host: host.into(),
+        port,
+        ..Default::default()
+    };
     let partition = begin_quorum_epoch_response::PartitionData {
         error_code: answer.error as i16,
         leader_id: wire_leader(answer.leader),
@@ -177,20 +242,26 @@ pub(crate) fn begin_response(answer: Leadership) -> BeginQuorumEpochResponse<'st
         partitions: vec![partition].into(),
         ..Default::default()
     };
-    BeginQuorumEpochResponse { topics: vec![topic].into(), ..BeginQuorumEpochResponse::default() }
+    BeginQuorumEpochResponse {
+        topics: vec![topic].into(),
+        node_endpoints: leader_at.map(node).into_iter().collect(),
+        ..BeginQuorumEpochResponse::default()
+    }
 }
 
-pub(super) fn read_begin_response(response: &BeginQuorumEpochResponse<'_>) -> Option<Response> {
+pub(super) fn read_begin_response(response: &BeginQuorumEpochResponse<'_>) -> Option<Answer> {
     let topic = only(response.topics.iter()).filter(|_| response.error_code == 0)?;
     let partition = only(topic.partitions.iter())?;
+    let nodes = response.node_endpoints.iter().map(|node| (node.node_id, node.host.into_owned(), i32::from(node.port)));
+    let leader_at = find(nodes, partition.leader_id);
     let leadership = leadership(partition.error_code, partition.leader_epoch, partition.leader_id)?;
-    Some(Response::BeginQuorumEpoch(leadership))
+    Some(Answer { response: Response::BeginQuorumEpoch(leadership), bytes: Vec::new(), leader_at })
 }
 
 pub(super) fn end_request<'a>(
     end: &EndQuorumEpoch,
     cluster_id: &'a str,
-    endpoints: &'a [ControllerEndpoint],
+    endpoints: &'a [Endpoint],
 ) -> EndQuorumEpochRequest<'a> {
     let candidate = |key: &ReplicaKey| end_quorum_epoch_request::ReplicaInfo {
         candidate_id: key.id.to_wire(),
@@ -209,7 +280,7 @@ pub(super) fn end_request<'a>(
         partitions: vec![partition].into(),
         ..Default::default()
     };
-    let endpoint = |endpoint: &'a ControllerEndpoint| end_quorum_epoch_request::LeaderEndpoint {
+    let endpoint = |endpoint: &'a Endpoint| end_quorum_epoch_request::LeaderEndpoint {
         name: endpoint.listener.as_str().into(),
         host: endpoint.host.as_str().into(),
         port: endpoint.port,
@@ -240,7 +311,13 @@ pub(crate) fn read_end(request: &EndQuorumEpochRequest<'_>) -> Option<Request> {
     }))
 }
 
-pub(crate) fn end_response(answer: Leadership) -> EndQuorumEpochResponse<'static> {
+pub(crate) fn end_response(answer: Leadership, leader_at: Option<LeaderAt>) -> EndQuorumEpochResponse<'static> {
+    let node = |LeaderAt { id, address: (host, port) }: LeaderAt| end_quorum_epoch_response::NodeEndpoint {
+        node_id: id.to_wire(),
+        host: host.into(),
+        port,
+        ..Default::default()
+    };
     let partition = end_quorum_epoch_response::PartitionData {
         error_code: answer.error as i16,
         leader_id: wire_leader(answer.leader),
@@ -252,14 +329,20 @@ pub(crate) fn end_response(answer: Leadership) -> EndQuorumEpochResponse<'static
         partitions: vec![partition].into(),
         ..Default::default()
     };
-    EndQuorumEpochResponse { topics: vec![topic].into(), ..EndQuorumEpochResponse::default() }
+    EndQuorumEpochResponse {
+        topics: vec![topic].into(),
+        node_endpoints: leader_at.map(node).into_iter().collect(),
+        ..EndQuorumEpochResponse::default()
+    }
 }
 
-pub(super) fn read_end_response(response: &EndQuorumEpochResponse<'_>) -> Option<Response> {
+pub(super) fn read_end_response(response: &EndQuorumEpochResponse<'_>) -> Option<Answer> {
     let topic = only(response.topics.iter()).filter(|_| response.error_code == 0)?;
     let partition = only(topic.partitions.iter())?;
+    let nodes = response.node_endpoints.iter().map(|node| (node.node_id, node.host.into_owned(), i32::from(node.port)));
+    let leader_at = find(nodes, partition.leader_id);
     let leadership = leadership(partition.error_code, partition.leader_epoch, partition.leader_id)?;
-    Some(Response::EndQuorumEpoch(leadership))
+    Some(Answer { response: Response::EndQuorumEpoch(leadership), bytes: Vec::new(), leader_at })
 }
 
 pub(super) fn fetch_request<'a>(fetch: &Fetch, cluster_id: &'a str) -> FetchRequest<'a> {
@@ -313,7 +396,17 @@ pub(crate) fn read_fetch(request: &FetchRequest<'_>) -> Option<(Request, u32)> {
     Some((Request::Fetch(fetch), bytes_max.unsigned_abs()))
 }
 
-pub(crate) fn fetch_response<'a>(answer: &FetchAnswer, records: &'a [u8]) -> FetchResponse<'a> {
+pub(crate) fn fetch_response<'a>(
+    answer: &FetchAnswer,
+    records: &'a [u8],
+    leader_at: Option<LeaderAt>,
+) -> FetchResponse<'a> {
+    let node = |LeaderAt { id, address: (host, port) }: LeaderAt| fetch_response::NodeEndpoint {
+        node_id: id.to_wire(),
+        host: host.into(),
+        port: i32::from(port),
+        ..Default::default()
+    };
     let Leadership { error, epoch, leader } = answer.leadership;
     let mut partition = fetch_response::PartitionData {
         error_code: error as i16,
@@ -342,11 +435,15 @@ pub(crate) fn fetch_response<'a>(answer: &FetchAnswer, records: &'a [u8]) -> Fet
         partitions: vec![partition].into(),
         ..Default::default()
     };
-    FetchResponse { responses: vec![topic].into(), ..FetchResponse::default() }
+    FetchResponse {
+        responses: vec![topic].into(),
+        node_endpoints: leader_at.map(node).into_iter().collect(),
+        ..FetchResponse::default()
+    }
 }
 
 /// What the leader answers, and the bytes of the records.
-pub(super) fn read_fetch_response<'a>(response: &FetchResponse<'a>) -> Option<(Response, &'a [u8])> {
+pub(super) fn read_fetch_response(response: &FetchResponse<'_>) -> Option<Answer> {
     let topic = only(response.responses.iter()).filter(|_| response.error_code == 0)?;
     let partition = only(topic.partitions.iter())?;
     let leader = &partition.current_leader;
@@ -370,7 +467,9 @@ pub(super) fn read_fetch_response<'a>(response: &FetchResponse<'a>) -> Option<(R
         // Where they begin, the first batch says.
         records_from: None,
     };
-    Some((Response::Fetch(answer), records))
+    let nodes = response.node_endpoints.iter().map(|node| (node.node_id, node.host.into_owned(), node.port));
+    let leader_at = find(nodes, leader.leader_id);
+    Some(Answer { response: Response::Fetch(answer), bytes: records.to_vec(), leader_at })
 }
 
 pub(super) fn snapshot_request<'a>(fetch: &FetchSnapshot, cluster_id: &'a str) -> FetchSnapshotRequest<'a> {
@@ -414,7 +513,17 @@ pub(crate) fn read_fetch_snapshot(request: &FetchSnapshotRequest<'_>) -> Option<
     Some((Request::FetchSnapshot(fetch), request.max_bytes.clamp(1, FETCH_BYTES_MAX).unsigned_abs()))
 }
 
-pub(crate) fn snapshot_response<'a>(answer: &SnapshotAnswer, bytes: &'a [u8]) -> FetchSnapshotResponse<'a> {
+pub(crate) fn snapshot_response<'a>(
+    answer: &SnapshotAnswer,
+    bytes: &'a [u8],
+    leader_at: Option<LeaderAt>,
+) -> FetchSnapshotResponse<'a> {
+    let node = |LeaderAt { id, address: (host, port) }: LeaderAt| fetch_snapshot_response::NodeEndpoint {
+        node_id: id.to_wire(),
+        host: host.into(),
+        port,
+        ..Default::default()
+    };
     let Leadership { error, epoch, leader } = answer.leadership;
     let partition = fetch_snapshot_response::PartitionSnapshot {
         error_code: error as i16,
@@ -438,10 +547,14 @@ pub(crate) fn snapshot_response<'a>(answer: &SnapshotAnswer, bytes: &'a [u8]) ->
         partitions: vec![partition].into(),
         ..Default::default()
     };
-    FetchSnapshotResponse { topics: vec![topic].into(), ..FetchSnapshotResponse::default() }
+    FetchSnapshotResponse {
+        topics: vec![topic].into(),
+        node_endpoints: leader_at.map(node).into_iter().collect(),
+        ..FetchSnapshotResponse::default()
+    }
 }
 
-pub(super) fn read_snapshot_response<'a>(response: &FetchSnapshotResponse<'a>) -> Option<(Response, &'a [u8])> {
+pub(super) fn read_snapshot_response(response: &FetchSnapshotResponse<'_>) -> Option<Answer> {
     let topic = only(response.topics.iter()).filter(|_| response.error_code == 0)?;
     let partition = only(topic.partitions.iter())?;
     let leader = &partition.current_leader;
@@ -458,7 +571,9 @@ pub(super) fn read_snapshot_response<'a>(response: &FetchSnapshotResponse<'a>) -
         size: u64::try_from(partition.size).ok()?,
         position: u64::try_from(partition.position).ok()?,
     };
-    Some((Response::FetchSnapshot(answer), bytes))
+    let nodes = response.node_endpoints.iter().map(|node| (node.node_id, node.host.into_owned(), i32::from(node.port)));
+    let leader_at = find(nodes, leader.leader_id);
+    Some(Answer { response: Response::FetchSnapshot(answer), bytes: bytes.to_vec(), leader_at })
 }
 
 /// Most bytes of records or of a snapshot in one answer.

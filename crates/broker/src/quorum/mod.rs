@@ -5,6 +5,8 @@
 //! new view. Only then is the request of a client answered.
 
 mod active;
+mod addresses;
+mod control;
 mod handle;
 mod lanes;
 mod log;
@@ -16,9 +18,10 @@ mod start;
 mod state;
 mod thread;
 mod translate;
+pub(crate) mod voter_messages;
 
 pub(crate) use active::{ControllerError, Deciding};
-pub(crate) use handle::QuorumHandle;
-pub(crate) use log::{MetadataLog, MetadataLogError};
+pub(crate) use handle::{Asked, QuorumHandle};
+pub(crate) use log::{MetadataLog, MetadataLogError, write_first_voters};
 pub(crate) use start::{QuorumSetup, QuorumStartError};
 pub(crate) use thread::{Change, RaftReply};

@@ -4,8 +4,10 @@ use std::fs;
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 
-use highwater_raft::{QuorumState, ReplicaKey};
+use highwater_raft::{KRaftVersion, QuorumState, ReplicaKey};
 use highwater_types::{DirectoryId, LeaderEpoch, NodeId, Uuid};
+
+use super::log::wire_directory;
 
 /// Why the file could not be read or written.
 #[derive(Debug, thiserror::Error)]
@@ -43,7 +45,12 @@ pub(super) fn read(directory: &Path) -> Result<Option<QuorumState>, QuorumStateE
 }
 
 /// Replaces the file in `directory`. It is on the disk when this returns.
-pub(super) fn write(state: QuorumState, directory: &Path, cluster_id: &str) -> Result<(), QuorumStateError> {
+pub(super) fn write(
+    state: QuorumState,
+    kraft_version: KRaftVersion,
+    directory: &Path,
+    cluster_id: &str,
+) -> Result<(), QuorumStateError> {
     let path = directory.join(FILE);
     let temporary = directory.join(format!("{FILE}.tmp"));
     let failed = |op, path: &Path| {
@@ -51,28 +58,29 @@ pub(super) fn write(state: QuorumState, directory: &Path, cluster_id: &str) -> R
         move |source| QuorumStateError::Io { op, path, source }
     };
     let mut file = fs::File::create(&temporary).map_err(failed("create", &temporary))?;
-    file.write_all(format(state, cluster_id).as_bytes()).map_err(failed("write", &temporary))?;
+    file.write_all(format(state, kraft_version, cluster_id).as_bytes()).map_err(failed("write", &temporary))?;
     file.sync_all().map_err(failed("sync", &temporary))?;
     fs::rename(&temporary, &path).map_err(failed("rename", &temporary))?;
     fs::File::open(directory).and_then(|dir| dir.sync_all()).map_err(failed("sync", directory))
 }
 
-/// Version 0 of the file, that of quorums whose voters are fixed by the configuration, unless a directory id has to be
-/// remembered, for which there is version 1.
-fn format(state: QuorumState, cluster_id: &str) -> String {
+/// Version 0 of the file if voters are fixed by the configuration, in which they have no directories; else version 1,
+/// which does not name the voters: they are in the log.
+fn format(state: QuorumState, kraft_version: KRaftVersion, cluster_id: &str) -> String {
     let QuorumState { epoch, leader, voted } = state;
     let leader = leader.map_or(-1, NodeId::to_wire);
     let voted_id = voted.map_or(-1, |voted| voted.id.to_wire());
-    match voted.and_then(|voted| voted.directory) {
-        Some(directory) => format!(
-            "{{\"leaderId\":{leader},\"leaderEpoch\":{epoch},\"votedId\":{voted_id},\"votedDirectoryId\":\"{}\",\
-             \"data_version\":1}}",
-            directory.0
-        ),
-        None => format!(
+    if kraft_version.is_dynamic() {
+        let directory = wire_directory(voted.and_then(|voted| voted.directory));
+        format!(
+            "{{\"leaderId\":{leader},\"leaderEpoch\":{epoch},\"votedId\":{voted_id},\
+             \"votedDirectoryId\":\"{directory}\",\"data_version\":1}}"
+        )
+    } else {
+        format!(
             "{{\"clusterId\":\"{cluster_id}\",\"leaderId\":{leader},\"leaderEpoch\":{epoch},\"votedId\":{voted_id},\
              \"appliedOffset\":0,\"currentVoters\":[],\"data_version\":0}}"
-        ),
+        )
     }
 }
 
@@ -136,13 +144,25 @@ mod tests {
     }
 
     #[test]
+    fn voters_in_the_log_are_voted_for_with_their_directories() {
+        // As `quorum-state` of Kafka 4.3.
+        let dynamic = r#"{"leaderId":1,"leaderEpoch":1,"votedId":-1,"votedDirectoryId":"AAAAAAAAAAAAAAAAAAAAAA","data_version":1}"#;
+        assert_eq!(format(state(1, Some(1), None), KRaftVersion::DYNAMIC, "c"), dynamic);
+        let fixed = r#"{"clusterId":"c","leaderId":-1,"leaderEpoch":2,"votedId":3,"appliedOffset":0,"currentVoters":[],"data_version":0}"#;
+        assert_eq!(format(state(2, None, Some((3, Some(7)))), KRaftVersion::FIXED, "c"), fixed);
+    }
+
+    #[test]
     fn what_is_written_is_read_back() {
         let directory = tempfile::tempdir().unwrap();
         assert_eq!(read(directory.path()).unwrap(), None);
         for state in [state(9, Some(4), None), state(9, None, Some((2, None))), state(10, Some(2), Some((2, Some(7))))]
         {
-            write(state, directory.path(), "cluster").unwrap();
+            write(state, KRaftVersion::DYNAMIC, directory.path(), "cluster").unwrap();
             assert_eq!(read(directory.path()).unwrap(), Some(state));
+            write(state, KRaftVersion::FIXED, directory.path(), "cluster").unwrap();
+            let voted = state.voted.map(|voted| ReplicaKey { directory: None, ..voted });
+            assert_eq!(read(directory.path()).unwrap(), Some(QuorumState { voted, ..state }));
         }
         fs::write(directory.path().join(FILE), "{\"leaderId\":").unwrap();
         assert!(matches!(read(directory.path()), Err(QuorumStateError::Malformed { .. })));

@@ -5,14 +5,14 @@ use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 
 use highwater_metadata::MetadataRecord;
-use highwater_raft::SnapshotId;
-use highwater_records::{BatchBuilder, BatchOptions, ControlType};
+use highwater_raft::{Membership, SnapshotId};
+use highwater_records::ControlType;
 use highwater_types::{LeaderEpoch, Offset, TimestampMs};
 use highwater_wire::records_schema::control::snapshot_footer_record::SnapshotFooterRecord;
 use highwater_wire::records_schema::control::snapshot_header_record::SnapshotHeaderRecord;
-use highwater_wire::{Message, Writer};
 
-use super::log::{MetadataLogError, batch_options, encode_batch};
+use super::control;
+use super::log::{MetadataLogError, encode_batch};
 
 /// Where the file of a snapshot is.
 pub(super) fn path(directory: &Path, id: SnapshotId) -> PathBuf {
@@ -47,12 +47,13 @@ pub(super) fn remove(directory: &Path, id: SnapshotId) -> Result<(), MetadataLog
     fs::remove_file(&path).map_err(failed("remove", &path))
 }
 
-/// Writes a snapshot of `records`. It is complete and on the disk when this returns.
+/// Writes a snapshot of `records`, and of who decides. It is complete and on the disk when this returns.
 ///
 /// Its offsets begin at zero, and its epoch is that of its last record.
 pub(super) fn write(
     directory: &Path,
     id: SnapshotId,
+    membership: &Membership,
     records: &mut dyn Iterator<Item = MetadataRecord>,
     now: TimestampMs,
 ) -> Result<(), MetadataLogError> {
@@ -61,8 +62,10 @@ pub(super) fn write(
     let mut put = |bytes: &[u8]| file.write_all(bytes).map_err(failed("write", &part));
     let mut next = Offset::ZERO;
     let header = SnapshotHeaderRecord { last_contained_log_timestamp: now.value(), ..Default::default() };
-    put(&control(next, id.epoch, ControlType::SnapshotHeader, &header, now)?)?;
-    next = next.next();
+    let mut head = vec![control::encode(ControlType::SnapshotHeader, &header)?];
+    head.extend(control::of_membership(membership)?);
+    put(&control::batch(next, id.epoch, &head, now)?)?;
+    next = next.plus(head.len() as u64);
     loop {
         let batch: Vec<MetadataRecord> = records.take(RECORDS_PER_BATCH).collect();
         if batch.is_empty() {
@@ -71,7 +74,8 @@ pub(super) fn write(
         put(&encode_batch(&batch, next, id.epoch, now)?)?;
         next = next.plus(batch.len() as u64);
     }
-    put(&control(next, id.epoch, ControlType::SnapshotFooter, &SnapshotFooterRecord::default(), now)?)?;
+    let footer = control::encode(ControlType::SnapshotFooter, &SnapshotFooterRecord::default())?;
+    put(&control::batch(next, id.epoch, &[footer], now)?)?;
     finish(directory, &part, id)
 }
 
@@ -80,20 +84,6 @@ pub(super) fn finish(directory: &Path, part: &Path, id: SnapshotId) -> Result<()
     File::open(part).and_then(|file| file.sync_all()).map_err(failed("sync", part))?;
     fs::rename(part, path(directory, id)).map_err(failed("rename", part))?;
     File::open(directory).and_then(|directory| directory.sync_all()).map_err(failed("sync", directory))
-}
-
-fn control<'a>(
-    base: Offset,
-    epoch: LeaderEpoch,
-    kind: ControlType,
-    message: &impl Message<'a>,
-    now: TimestampMs,
-) -> Result<Vec<u8>, MetadataLogError> {
-    let mut value = Vec::new();
-    message.encode(0, &mut Writer::new(&mut value))?;
-    let mut builder = BatchBuilder::new(BatchOptions { control: true, ..batch_options(base, epoch) });
-    builder.append(now.value(), Some(&kind.to_key()), Some(&value), &[])?;
-    Ok(builder.finish()?)
 }
 
 fn names(directory: &Path) -> Result<Vec<String>, MetadataLogError> {

@@ -6,15 +6,16 @@ use std::time::Duration;
 
 use crossbeam_channel::{Sender, bounded};
 use highwater_metadata::{Controller, ControllerConfig, HeartbeatConfig, MetadataImage, StaticConfig};
-use highwater_raft::{Raft, RaftConfig, ReplicaKey, Setup, VoterSet};
-use highwater_types::{NodeId, Offset};
+use highwater_raft::{Endpoint, Raft, RaftConfig, ReplicaKey, Setup, VoterSet, VoterSetup};
+use highwater_types::{DirectoryId, NodeId, Offset};
 use parking_lot::Mutex;
 
 use super::active::ControllerTimers;
+use super::addresses::Addresses;
 use super::handle::QuorumHandle;
 use super::lanes::{LaneSetup, Lanes};
 use super::log::{MetadataLog, MetadataLogError};
-use super::messages::ControllerEndpoint;
+use super::messages::Address;
 use super::snapshots::{SnapshotConfig, SnapshotSchedule};
 use super::state::SharedState;
 use super::thread::{Change, QuorumThread, ThreadSetup};
@@ -25,14 +26,22 @@ use crate::random::random_u64;
 /// What the quorum is started with.
 pub(crate) struct QuorumSetup {
     pub(crate) node: NodeId,
+    /// The directory of the metadata log.
+    pub(crate) directory: DirectoryId,
     pub(crate) cluster_id: String,
     pub(crate) static_config: StaticConfig,
     /// Whether the node has the role of a controller.
     pub(crate) is_controller: bool,
-    /// Who decides, with where each is reached. Empty: this node alone.
-    pub(crate) voters: Vec<(NodeId, (String, u16))>,
+    /// Who decides unless the log says so, with where each is reached.
+    pub(crate) voters: Vec<(NodeId, Address)>,
+    /// Whether this node alone decides if neither the configuration nor the log names anybody.
+    pub(crate) is_own_cluster: bool,
+    /// Who is asked for the leader as well.
+    pub(crate) bootstrap: Vec<Address>,
+    /// Name of the listener on which this node looks for controllers.
+    pub(crate) controller_listener: String,
     /// Where this node is reached as a controller.
-    pub(crate) endpoints: Vec<ControllerEndpoint>,
+    pub(crate) endpoints: Vec<Endpoint>,
 }
 
 /// Why the quorum could not be started.
@@ -69,30 +78,25 @@ impl QuorumSetup {
         let now = Now::read();
         let (sender, events) = bounded(EVENTS_MAX);
         let shared = Arc::new(SharedState::default());
-        let key = |id| ReplicaKey { id, directory: None };
-        let mut voters: Vec<ReplicaKey> = self.voters.iter().map(|(id, _)| key(*id)).collect();
-        if voters.is_empty() {
-            voters.push(key(self.node));
-        }
-        let setup = Setup {
-            key: key(self.node),
-            voters: VoterSet::new(voters),
-            state: log.state()?,
-            log: log.shape()?,
-            config: self.raft_config(),
-            seed: random_u64(),
-        };
-        let raft = Raft::new(setup, now.ticks());
+        let raft = self.raft(&log, now)?;
+        let key = raft.key();
+        let is_alone = raft.voters().len() == 1 && raft.voters().contains(key);
         let lanes = LaneSetup {
             cluster_id: self.cluster_id.clone(),
             endpoints: self.endpoints.clone(),
             request_timeout: Duration::from_millis(self.ms("controller.quorum.request.timeout.ms", 2000)),
             events: sender.clone(),
         };
-        let others = self.voters.iter().filter(|(id, _)| *id != self.node).cloned();
+        let addresses = Addresses::new(
+            self.controller_listener.clone(),
+            (self.node, self.endpoints.clone()),
+            self.voters.iter().cloned(),
+            self.bootstrap.clone(),
+        );
         let thread = QuorumThread::new(ThreadSetup {
             raft,
-            lanes: Lanes::new(others, lanes),
+            lanes: Lanes::new(lanes),
+            addresses,
             events,
             sender: sender.clone(),
             is_controller: self.is_controller,
@@ -112,7 +116,30 @@ impl QuorumSetup {
             shared,
             wakers: Arc::clone(wakers),
             node: self.node,
+            is_alone,
         })
+    }
+
+    /// The machine, with what the log and the newest snapshot say of the voters.
+    fn raft<T>(&self, log: &MetadataLog, now: Now) -> Result<Raft<T>, MetadataLogError> {
+        let key = |id| ReplicaKey { id, directory: None };
+        let mut voters: Vec<ReplicaKey> = self.voters.iter().map(|(id, _)| key(*id)).collect();
+        if voters.is_empty() && self.is_own_cluster {
+            voters.push(key(self.node));
+        }
+        let setup = Setup {
+            key: ReplicaKey { id: self.node, directory: Some(self.directory) },
+            voters: VoterSet::new(voters),
+            state: log.state()?,
+            log: log.shape()?,
+            config: self.raft_config(),
+            seed: random_u64(),
+        };
+        let snapshot = log.snapshot_membership()?;
+        let controls = log.controls(snapshot.as_ref().map_or(Offset::ZERO, |(end, _)| *end))?;
+        // A node that is no controller is never to be a voter.
+        let endpoints = if self.is_controller { self.endpoints.clone() } else { Vec::new() };
+        Ok(Raft::with_voters(setup, VoterSetup { snapshot, controls, endpoints }, now.ticks()))
     }
 
     fn controller_config(&self) -> ControllerConfig {
@@ -131,6 +158,10 @@ impl QuorumSetup {
             election_backoff_ms_max: self
                 .ms("controller.quorum.election.backoff.max.ms", defaults.election_backoff_ms_max),
             retry_backoff_ms: self.ms("controller.quorum.retry.backoff.ms", defaults.retry_backoff_ms),
+            request_timeout_ms: self.ms("controller.quorum.request.timeout.ms", defaults.request_timeout_ms),
+            bootstrap_servers: u32::try_from(self.bootstrap.len()).unwrap_or(u32::MAX),
+            auto_join: self.is_controller
+                && self.static_config.flag("controller.quorum.auto.join.enable").unwrap_or(defaults.auto_join),
             ..defaults
         }
     }

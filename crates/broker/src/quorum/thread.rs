@@ -12,15 +12,18 @@ use std::time::Duration;
 use crossbeam_channel::{Receiver, RecvTimeoutError, Sender};
 use highwater_metadata::{Controller, ControllerConfig, HeartbeatConfig, MetadataDelta, MetadataImage};
 use highwater_raft::{
-    Content, CorrelationId, FetchedBatch, Output, Payload, QuorumView, Raft, Request, Response, RoleName, SnapshotId,
-    Write,
+    Content, Control, CorrelationId, FetchedBatch, KRaftVersions, Output, Payload, QuorumView, Raft, Request, Response,
+    RoleName, SnapshotId, VoterSet, Write,
 };
 use highwater_records::RecordSet;
 use highwater_types::{ErrorCode, LeaderEpoch, NodeId, Offset, Ticks};
 
 use super::active::{Active, ControllerTimers, Waiting};
-use super::lanes::Lanes;
+use super::addresses::Addresses;
+use super::control;
+use super::lanes::{Lanes, Peer, What};
 use super::log::{MetadataLog, MetadataLogError};
+use super::messages::{Address, Answer, LeaderAt};
 use super::snapshot;
 use super::snapshots::SnapshotSchedule;
 use super::state::SharedState;
@@ -29,10 +32,12 @@ use crate::purgatory::Promise;
 
 /// Something that the thread is told.
 pub(crate) enum Event {
-    /// Another node asks; at most so many bytes of records are wanted.
-    Asked { request: Request, bytes_max: u32, promise: Promise<RaftReply> },
+    /// Another node asks; at most so many bytes of records are wanted. A leader says where it is.
+    Asked { request: Request, bytes_max: u32, leader_at: Option<Address>, promise: Promise<RaftReply> },
     /// Another node has answered.
-    Answered { correlation: CorrelationId, response: Response, bytes: Vec<u8> },
+    Answered { correlation: CorrelationId, answer: Answer },
+    /// A node that is to be a voter has said which levels of `kraft.version` it supports.
+    Versions { correlation: CorrelationId, supported: KRaftVersions },
     /// Another node has not answered.
     Failed(CorrelationId),
     /// Somebody wants something from the thread.
@@ -53,6 +58,8 @@ pub(crate) type Completion = Box<dyn FnOnce() + Send>;
 pub(crate) struct RaftReply {
     pub(crate) response: Response,
     pub(crate) bytes: Vec<u8>,
+    /// Where the leader that the response names is reached.
+    pub(crate) leader_at: Option<LeaderAt>,
 }
 
 /// A new state of the metadata, for the broker on this node.
@@ -75,6 +82,7 @@ pub(super) struct ThreadSetup {
     pub(super) raft: Raft<Token>,
     pub(super) log: MetadataLog,
     pub(super) lanes: Lanes,
+    pub(super) addresses: Addresses,
     pub(super) events: Receiver<Event>,
     /// To be given to those who work for the thread.
     pub(super) sender: Sender<Event>,
@@ -113,6 +121,8 @@ pub(super) struct QuorumThread {
     /// A snapshot on its way, with the file that it is written to.
     part: Option<(SnapshotId, File)>,
     completions: Vec<Completion>,
+    /// The voters that the other threads know of.
+    told: Option<VoterSet>,
 }
 
 /// Why the thread ends by itself.
@@ -151,6 +161,7 @@ impl QuorumThread {
             payload: None,
             part: None,
             completions: Vec::new(),
+            told: None,
             setup,
         })
     }
@@ -243,10 +254,19 @@ impl QuorumThread {
     fn handle(&mut self, event: Event) -> Result<(), Fatal> {
         let now = Now::read().ticks();
         match event {
-            Event::Asked { request, bytes_max, promise } => {
+            Event::Asked { request, bytes_max, leader_at, promise } => {
+                let leader = match &request {
+                    Request::BeginQuorumEpoch(begin) => Some(begin.leader),
+                    Request::EndQuorumEpoch(end) => Some(end.leader),
+                    _ => None,
+                };
+                self.hear(leader, leader_at);
                 self.setup.raft.handle_request(now, Token { promise, bytes_max }, request);
             }
-            Event::Answered { correlation, response, bytes } => self.answered(now, correlation, response, bytes),
+            Event::Answered { correlation, answer } => self.answered(now, correlation, answer),
+            Event::Versions { correlation, supported } => {
+                self.setup.raft.handle_versions(now, correlation, supported);
+            }
             Event::Failed(correlation) => self.setup.raft.handle_failure(now, correlation),
             Event::Work(work) => work(self)?,
             Event::SnapshotWritten(Ok(id)) => self.snapshot_written(now, id),
@@ -259,12 +279,22 @@ impl QuorumThread {
         self.pump()
     }
 
-    fn answered(&mut self, now: Ticks, correlation: CorrelationId, response: Response, bytes: Vec<u8>) {
+    /// Notes where a leader is before the machine hears of it.
+    fn hear(&mut self, leader: Option<NodeId>, address: Option<Address>) {
+        if let (Some(leader), Some(address)) = (leader, address) {
+            self.setup.addresses.hear(leader, address);
+        }
+    }
+
+    fn answered(&mut self, now: Ticks, correlation: CorrelationId, answer: Answer) {
+        let Answer { response, bytes, leader_at } = answer;
+        self.hear(response.leadership().leader, leader_at);
         let is_part = matches!(response, Response::FetchSnapshot(_));
-        let (batches, ends) = if is_part { (Vec::new(), Vec::new()) } else { whole_batches(&bytes) };
+        let Whole { batches, ends, controls } = if is_part { Whole::default() } else { whole_batches(&bytes) };
         let count = bytes.len() as u64;
         self.payload = Some((correlation, bytes, ends));
-        let payload = if is_part { Payload::Bytes(count) } else { Payload::Batches(&batches) };
+        let payload =
+            if is_part { Payload::Bytes(count) } else { Payload::Records { batches: &batches, controls: &controls } };
         self.setup.raft.handle_response(now, correlation, response, payload);
     }
 
@@ -273,20 +303,22 @@ impl QuorumThread {
         while let Some(output) = self.setup.raft.poll_output() {
             match output {
                 Output::Persist(state) => {
-                    self.setup.log.store_state(state)?;
+                    self.setup.log.store_state(state, self.setup.raft.kraft_version())?;
                     self.setup.raft.persisted();
                 }
                 Output::Write(write) => self.write(write)?,
                 Output::Sync { end } => self.sync_due = Some(end),
                 Output::Send { to, request, correlation } => {
-                    if self.setup.lanes.send(to, correlation, request).is_err() {
-                        let now = Now::read().ticks();
-                        self.setup.raft.handle_failure(now, correlation);
-                    }
+                    let address = self.setup.addresses.of(to, self.setup.raft.voters());
+                    self.send(Peer::Node(to), address, correlation, What::Request(request));
                 }
-                // The voters are those of the configuration: nobody is looked for or examined.
-                Output::SendToBootstrap { correlation, .. } | Output::AskVersions { correlation, .. } => {
-                    self.setup.raft.handle_failure(Now::read().ticks(), correlation);
+                Output::SendToBootstrap { server, request, correlation } => {
+                    let address = self.setup.addresses.bootstrap(server);
+                    self.send(Peer::Bootstrap(server), address, correlation, What::Request(request));
+                }
+                Output::AskVersions { replica, endpoints, correlation } => {
+                    let address = self.setup.addresses.on_listener(&endpoints);
+                    self.send(Peer::New(replica.id), address, correlation, What::Versions);
                 }
                 Output::Reply { token, response } => self.reply(token, response)?,
                 Output::HighWatermark(end) => self.commit(end)?,
@@ -295,7 +327,27 @@ impl QuorumThread {
             }
         }
         self.payload = None;
+        self.tell_all();
         Ok(())
+    }
+
+    fn send(&mut self, to: Peer, address: Option<Address>, correlation: CorrelationId, what: What) {
+        let sent = address.map(|address| self.setup.lanes.send(to, &address, correlation, what));
+        if !matches!(sent, Some(Ok(()))) {
+            self.setup.raft.handle_failure(Now::read().ticks(), correlation);
+        }
+    }
+
+    /// Lets the other threads know who leads and who decides.
+    fn tell_all(&mut self) {
+        let raft = &self.setup.raft;
+        let leader_at = raft.leader().and_then(|leader| self.setup.addresses.of(leader, raft.voters()));
+        self.setup.shared.set_leader_address(leader_at);
+        if self.told.as_ref() != Some(raft.voters()) {
+            self.told = Some(raft.voters().clone());
+            self.setup.shared.set_controllers(self.setup.addresses.controllers(raft.voters()));
+        }
+        self.setup.shared.set_kraft_version(raft.kraft_version());
     }
 
     fn sync(&mut self) -> Result<(), Fatal> {
@@ -310,18 +362,32 @@ impl QuorumThread {
         let log = &mut self.setup.log;
         match write {
             Write::Append { base, epoch, content: Content::LeaderChange { voters, granting } } => {
-                let leader = self.setup.raft.key();
-                log.append_leader_change(leader, epoch, &voters, &granting, now.wall)?;
+                let leader = self.setup.raft.key().id;
+                log.append_controls(&[control::leader_change(leader, &voters, &granting)?], epoch, now.wall)?;
                 self.epoch_begins = Some(base.next());
+            }
+            Write::Append {
+                epoch,
+                content: Content::FirstLeaderChange { voters, granting, kraft_version, voter_set },
+                ..
+            } => {
+                let leader = self.setup.raft.key().id;
+                let records = [
+                    control::leader_change(leader, &voters, &granting)?,
+                    control::kraft_version(kraft_version)?,
+                    control::voters(&voter_set)?,
+                ];
+                log.append_controls(&records, epoch, now.wall)?;
+                self.epoch_begins = Some(log.log_end());
+            }
+            Write::Append { epoch, content: Content::Voters(voters), .. } => {
+                log.append_controls(&[control::voters(&voters)?], epoch, now.wall)?;
             }
             Write::Append { base, epoch, content: Content::Batch { tag, .. } } => {
                 let (known, batch) =
                     self.batches.pop_front().expect("a batch was handed in before it is to be written");
                 assert!(known == tag && base == log.log_end(), "batches are written in order");
                 log.append(batch, epoch, now.wall)?;
-            }
-            Write::Append { content: Content::FirstLeaderChange { .. } | Content::Voters { .. }, .. } => {
-                unreachable!("voters of the configuration are not changed")
             }
             Write::Fetched { correlation, batches } => {
                 let (known, bytes, ends) = self.payload.as_ref().expect("there was an answer");
@@ -362,7 +428,7 @@ impl QuorumThread {
         let mut committed = Controller::new(self.setup.controller.clone());
         let before = self.committed.image();
         let mut delta = MetadataDelta::default();
-        self.setup.log.load_snapshot(id, &mut |_, record| {
+        let membership = self.setup.log.load_snapshot(id, &mut |_, record| {
             delta.observe(record);
             committed.apply(record)
         })?;
@@ -371,7 +437,7 @@ impl QuorumThread {
         self.delta = delta;
         self.applied = id.end;
         self.publish();
-        self.setup.raft.snapshot_loaded(now.ticks(), id);
+        self.setup.raft.snapshot_loaded_with(now.ticks(), id, membership);
         Ok(())
     }
 
@@ -396,7 +462,11 @@ impl QuorumThread {
             }
             _ => Vec::new(),
         };
-        promise.keep(RaftReply { response, bytes });
+        let leader_at = response.leadership().leader.and_then(|id| {
+            let address = self.setup.addresses.of(id, self.setup.raft.voters())?;
+            Some(LeaderAt { id, address })
+        });
+        promise.keep(RaftReply { response, bytes, leader_at });
         Ok(())
     }
 
@@ -463,7 +533,8 @@ impl QuorumThread {
             self.epoch_begins = None;
             self.lead_no_more();
         }
-        self.setup.shared.set_leader(leader, epoch);
+        let address = leader.and_then(|leader| self.setup.addresses.of(leader, self.setup.raft.voters()));
+        self.setup.shared.set_leader(leader, epoch, address);
     }
 
     fn become_active(&mut self) -> Result<(), Fatal> {
@@ -533,8 +604,9 @@ impl QuorumThread {
         }
         let (image, sender) = (self.committed.image(), self.setup.sender.clone());
         let directory = self.setup.log.directory().to_owned();
+        let membership = self.setup.raft.membership_at(id.end);
         let write = move || {
-            let written = snapshot::write(&directory, id, &mut image.to_records(), now.wall).map(|()| id);
+            let written = snapshot::write(&directory, id, &membership, &mut image.to_records(), now.wall).map(|()| id);
             // If the thread is gone, the next start finds the snapshot.
             let _ = sender.send(Event::SnapshotWritten(written));
         };
@@ -554,20 +626,33 @@ impl QuorumThread {
     }
 }
 
-/// The batches at the front of an answer that are whole and undamaged, and where each ends in it.
-fn whole_batches(bytes: &[u8]) -> (Vec<FetchedBatch>, Vec<usize>) {
-    let mut batches = Vec::new();
-    let mut ends = Vec::new();
+/// The batches at the front of an answer that are whole and undamaged.
+#[derive(Default)]
+struct Whole {
+    batches: Vec<FetchedBatch>,
+    /// Where each ends in the answer.
+    ends: Vec<usize>,
+    /// What they say of the voters.
+    controls: Vec<Control>,
+}
+
+fn whole_batches(bytes: &[u8]) -> Whole {
+    let mut whole = Whole::default();
     let mut entries = RecordSet::new(bytes).entries();
     while let Some(Ok(entry)) = entries.next() {
         let base = entry.base_offset(highwater_records::DecompressLimit::default()).ok().and_then(Offset::from_wire);
         let end = Offset::from_wire(entry.next_offset());
         let epoch = LeaderEpoch::from_wire(entry.leader_epoch());
         let (Some(base), Some(end), Some(epoch), Ok(())) = (base, end, epoch, entry.check_crc()) else { break };
-        batches.push(FetchedBatch { base, end, epoch });
-        ends.push(bytes.len() - entries.rest().len());
+        if let Err(error) = control::read(&entry, &mut whole.controls) {
+            // Who decides would not be known from here on.
+            tracing::warn!("the leader has sent what cannot be understood: {error}");
+            break;
+        }
+        whole.batches.push(FetchedBatch { base, end, epoch });
+        whole.ends.push(bytes.len() - entries.rest().len());
     }
-    (batches, ends)
+    whole
 }
 
 /// Events that are handled before what they have appended is synced.

@@ -32,8 +32,6 @@ use crate::random::new_topic_id;
 pub(crate) struct LinkSetup {
     pub(crate) quorum: Arc<QuorumHandle>,
     pub(crate) cluster_id: String,
-    /// Where the controllers are reached.
-    pub(crate) controllers: Arc<BTreeMap<NodeId, (String, u16)>>,
     /// How long an answer may take.
     pub(crate) timeout: Duration,
 }
@@ -363,9 +361,9 @@ impl ControllerLink {
             self.connection = None;
         }
         if self.connection.is_none() {
-            let (host, port) = self.setup.controllers.get(&leader).ok_or(LinkError::Nobody)?;
+            let (host, port) = state.leader_address(leader).ok_or(LinkError::Nobody)?;
             let config = PeerConfig { connect_timeout: CONNECT_TIMEOUT, ..PeerConfig::default() };
-            self.connection = Some((leader, PeerConnection::connect(host, *port, &config)?));
+            self.connection = Some((leader, PeerConnection::connect(&host, port, &config)?));
         }
         let Some((_, connection)) = &mut self.connection else { return Err(LinkError::Nobody) };
         let result = call(Side::There(connection));

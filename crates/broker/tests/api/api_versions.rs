@@ -122,6 +122,8 @@ fn what_is_advertised() {
         (69, 0, 1),
         (74, 0, 1),
         (75, 0, 0),
+        (80, 0, 1),
+        (81, 0, 0),
     ];
     assert_eq!(keys, expected);
 }

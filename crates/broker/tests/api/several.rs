@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::net::{Ipv4Addr, TcpListener};
 use std::time::{Duration, Instant};
 
-use highwater_broker::{Broker, BrokerConfig, format};
+use highwater_broker::{Broker, BrokerConfig, InitialControllers, format};
 use highwater_types::ErrorCode;
 use highwater_wire::messages::create_topics_request::{CreatableReplicaAssignment, CreatableTopic};
 use highwater_wire::messages::*;
@@ -66,7 +66,7 @@ impl Brokers {
         ]);
         let config = BrokerConfig::new(all).unwrap();
         if !data.exists() {
-            format(&config, "several").unwrap();
+            format(&config, "several", &InitialControllers::Configured).unwrap();
         }
         let broker = Broker::start(&config).unwrap();
         assert!(broker.readiness().wait(Duration::from_secs(30)), "broker {id} is let in");

@@ -65,3 +65,34 @@ fn a_new_node_of_a_cluster_has_to_know_which_one() {
     assert!(!output.status.success() && told.contains("belongs to no cluster"), "{told}");
     assert!(told.contains("highwater format"), "{told}");
 }
+
+#[test]
+fn a_controller_is_told_who_decides_first() {
+    let folder = tempfile::tempdir().unwrap();
+    let data = folder.path().join("data");
+    let format = |more: &[&str]| {
+        let settings = [
+            format!("log.dirs={}", data.display()),
+            "process.roles=controller".to_owned(),
+            "listeners=CONTROLLER://127.0.0.1:9093".to_owned(),
+            "controller.listener.names=CONTROLLER".to_owned(),
+            "controller.quorum.bootstrap.servers=127.0.0.1:9093,127.0.0.1:9094".to_owned(),
+        ];
+        let mut arguments = vec!["format", "--cluster-id", "one"];
+        arguments.extend(settings.iter().flat_map(|setting| ["--set", setting]));
+        arguments.extend(more);
+        let output = highwater(&arguments);
+        (output.status.code(), String::from_utf8(output.stderr).unwrap())
+    };
+    let (code, told) = format(&[]);
+    assert_eq!(code, Some(1));
+    assert!(told.contains("try: give --standalone, --initial-controllers or --no-initial-controllers"), "{told}");
+    assert_eq!(format(&["--standalone", "--no-initial-controllers"]).0, Some(2), "one of them");
+    assert_eq!(format(&["-I", "1@127.0.0.1:9093"]).0, Some(2), "without a directory");
+    let voters = "1@127.0.0.1:9093:AQEBAQEBAQEBAQEBAQEBAQ,2@127.0.0.1:9094:AgICAgICAgICAgICAgICAg";
+    let (code, told) = format(&["--initial-controllers", voters]);
+    assert_eq!(code, Some(0), "{told}");
+    let meta = fs::read_to_string(data.join("meta.properties")).unwrap();
+    assert!(meta.contains("directory.id=AQEBAQEBAQEBAQEBAQEBAQ\n"), "{meta}");
+    assert!(data.join("__cluster_metadata-0/00000000000000000000-0000000000.checkpoint").exists());
+}
