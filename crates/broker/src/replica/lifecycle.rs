@@ -41,6 +41,8 @@ pub(crate) struct BrokerLife {
 
 #[derive(Default)]
 struct State {
+    /// The thread was started: the node is a broker.
+    has_begun: bool,
     /// The replicas on this broker follow the metadata.
     is_loaded: bool,
     /// The controller has let the broker in.
@@ -57,6 +59,7 @@ impl BrokerLife {
     /// Starts the thread that registers the broker and lets it live.
     pub(crate) fn start(self: &Arc<Self>, setup: LifeSetup, events: Sender<Event>) -> io::Result<JoinHandle<()>> {
         let life = Arc::clone(self);
+        self.state.lock().has_begun = true;
         spawn("broker-life".to_owned(), "the thread of heartbeats", events, move || life.live(setup))
     }
 
@@ -106,10 +109,14 @@ impl BrokerLife {
         state.is_unfenced
     }
 
-    /// Leaves the cluster: hands leaderships over, within `timeout`, and ends the thread.
+    /// Leaves the cluster: hands leaderships over, within `timeout`, and ends the thread. A node that is no broker has
+    /// nothing to leave.
     pub(crate) fn leave(&self, timeout: Duration) {
         let deadline = Instant::now() + timeout;
         let mut state = self.state.lock();
+        if !state.has_begun {
+            return;
+        }
         state.leaves_by = Some(deadline);
         state.news += 1;
         self.changed.notify_all();
@@ -259,3 +266,14 @@ const CATCHING_UP_PAUSE: Duration = Duration::from_millis(5);
 const LEAVING_PAUSE: Duration = Duration::from_millis(20);
 /// How long a call may take that is under way.
 const CALL_TIMEOUT: Duration = Duration::from_secs(5);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_node_that_is_no_broker_leaves_at_once() {
+        // It would not return for longer than any test may run.
+        BrokerLife::default().leave(Duration::from_secs(10_000));
+    }
+}

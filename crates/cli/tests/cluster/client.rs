@@ -4,7 +4,7 @@ use std::time::{Duration, Instant};
 
 use highwater_broker::peer::{PeerConfig, PeerConnection, PeerError};
 use highwater_records::{BatchBuilder, BatchOptions, DecompressLimit, RecordSet};
-use highwater_types::ErrorCode;
+use highwater_types::{ErrorCode, Uuid};
 use highwater_wire::messages::create_topics_request::{
     CreatableReplicaAssignment, CreatableTopic, CreatableTopicConfig,
 };
@@ -13,8 +13,11 @@ use highwater_wire::messages::list_offsets_request::{ListOffsetsPartition, ListO
 use highwater_wire::messages::metadata_request::MetadataRequestTopic;
 use highwater_wire::messages::produce_request::{PartitionProduceData, TopicProduceData};
 use highwater_wire::messages::{
-    CreateTopicsRequest, CreateTopicsResponse, FetchRequest, FetchResponse, ListOffsetsRequest, ListOffsetsResponse,
-    MetadataRequest, MetadataResponse, ProduceRequest, ProduceResponse,
+    AddRaftVoterRequest, AddRaftVoterResponse, ApiVersionsRequest, ApiVersionsResponse, CreateTopicsRequest,
+    CreateTopicsResponse, DescribeQuorumRequest, DescribeQuorumResponse, FetchRequest, FetchResponse,
+    ListOffsetsRequest, ListOffsetsResponse, MetadataRequest, MetadataResponse, ProduceRequest, ProduceResponse,
+    RemoveRaftVoterRequest, RemoveRaftVoterResponse, add_raft_voter_request, describe_quorum_request,
+    describe_quorum_response,
 };
 use highwater_wire::{Array, Records};
 
@@ -81,6 +84,91 @@ impl Client {
             .map_or_else(|_| Vec::new(), |response| response.brokers.iter().map(|broker| broker.node_id).collect());
         brokers.sort_unstable();
         brokers
+    }
+
+    /// Who decides in the metadata quorum, the node that leads it first, and who else follows it. Nobody if the node that
+    /// is asked does not know.
+    pub(crate) fn quorum(&mut self) -> (Vec<i32>, Vec<i32>) {
+        let partition = describe_quorum_request::PartitionData::default();
+        let topic = describe_quorum_request::TopicData {
+            topic_name: "__cluster_metadata".into(),
+            partitions: vec![partition].into(),
+            ..Default::default()
+        };
+        let request = DescribeQuorumRequest { topics: vec![topic].into(), ..Default::default() };
+        let response: Result<DescribeQuorumResponse<'_>, _> = self.0.call(2, &request, PATIENCE);
+        let Some(topic) = response.as_ref().ok().and_then(|response| response.topics.iter().next()) else {
+            return Default::default();
+        };
+        let partition = topic.partitions.iter().next().expect("one partition");
+        if partition.error_code != 0 {
+            return Default::default();
+        }
+        let ids = |replicas: &Array<'_, describe_quorum_response::ReplicaState<'_>>| -> Vec<i32> {
+            replicas.iter().map(|replica| replica.replica_id).collect()
+        };
+        let mut voters = ids(&partition.current_voters);
+        voters.sort_by_key(|id| (*id != partition.leader_id, *id));
+        (voters, ids(&partition.observers))
+    }
+
+    /// The voters, with the port of each.
+    pub(crate) fn voter_ports(&mut self) -> Vec<(i32, u16)> {
+        let topic = describe_quorum_request::TopicData {
+            topic_name: "__cluster_metadata".into(),
+            partitions: vec![describe_quorum_request::PartitionData::default()].into(),
+            ..Default::default()
+        };
+        let request = DescribeQuorumRequest { topics: vec![topic].into(), ..Default::default() };
+        let response: Result<DescribeQuorumResponse<'_>, _> = self.0.call(2, &request, PATIENCE);
+        let Ok(response) = response else { return Vec::new() };
+        let port = |node: describe_quorum_response::Node<'_>| Some((node.node_id, node.listeners.iter().next()?.port));
+        response.nodes.iter().filter_map(port).collect()
+    }
+
+    /// Lets a controller decide.
+    pub(crate) fn add_voter(&mut self, id: u32, directory: Uuid, port: u16) -> ErrorCode {
+        let listener = add_raft_voter_request::Listener {
+            name: "CONTROLLER".into(),
+            host: "127.0.0.1".into(),
+            port,
+            ..Default::default()
+        };
+        let request = AddRaftVoterRequest {
+            cluster_id: None,
+            timeout_ms: 10_000,
+            voter_id: i32::try_from(id).expect("ids are small"),
+            voter_directory_id: directory,
+            listeners: vec![listener].into(),
+            ..Default::default()
+        };
+        let response: Result<AddRaftVoterResponse<'_>, _> = self.0.call(1, &request, PATIENCE);
+        response.map_or(ErrorCode::NetworkException, |response| code(response.error_code))
+    }
+
+    /// Lets a controller decide no more.
+    pub(crate) fn remove_voter(&mut self, id: u32, directory: Uuid) -> ErrorCode {
+        let request = RemoveRaftVoterRequest {
+            cluster_id: None,
+            voter_id: i32::try_from(id).expect("ids are small"),
+            voter_directory_id: directory,
+            ..Default::default()
+        };
+        let response: Result<RemoveRaftVoterResponse<'_>, _> = self.0.call(0, &request, PATIENCE);
+        response.map_or(ErrorCode::NetworkException, |response| code(response.error_code))
+    }
+
+    /// Level of `kraft.version`, 0 if it is not told.
+    pub(crate) fn kraft_version(&mut self) -> i16 {
+        let request = ApiVersionsRequest {
+            client_software_name: "test".into(),
+            client_software_version: "1".into(),
+            ..Default::default()
+        };
+        let response: Result<ApiVersionsResponse<'_>, _> = self.0.call(4, &request, PATIENCE);
+        let response = response.expect("an answer");
+        let finalized = response.finalized_features.iter().find(|feature| feature.name == "kraft.version");
+        finalized.map_or(0, |feature| feature.max_version_level)
     }
 
     /// Appends one record. The offset, or why not.

@@ -5,6 +5,7 @@
 
 mod client;
 mod node;
+mod voters;
 
 use std::time::Duration;
 

@@ -9,6 +9,7 @@ use std::process::{Child, Command, Stdio};
 use std::sync::mpsc::{self, Receiver};
 use std::time::Duration;
 
+use highwater_types::Uuid;
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 
@@ -17,7 +18,10 @@ pub(crate) struct Cluster {
     directory: tempfile::TempDir,
     cluster_id: String,
     settings: Vec<String>,
+    /// Ports of the controllers.
     voters: BTreeMap<u32, u16>,
+    /// Whether the voters are in the metadata log, and not in the configuration.
+    is_dynamic: bool,
     clients: BTreeMap<u32, u16>,
     nodes: BTreeMap<u32, Node>,
 }
@@ -39,9 +43,36 @@ impl Cluster {
             cluster_id: "cluster-under-test".to_owned(),
             settings: short.iter().chain(settings).map(|setting| (*setting).to_owned()).collect(),
             voters: controllers.iter().copied().zip(first.iter().copied()).collect(),
+            is_dynamic: false,
             clients: brokers.iter().copied().zip(second.iter().copied()).collect(),
             nodes: BTreeMap::new(),
         }
+    }
+
+    /// As [`new`](Self::new), but no node is configured with the voters: `format` says who they are.
+    pub(crate) fn dynamic(controllers: &[u32], brokers: &[u32], settings: &[&str]) -> Self {
+        let mut cluster = Self::new(controllers, brokers, settings);
+        cluster.is_dynamic = true;
+        cluster
+    }
+
+    /// Formats the directory of a node. Returns the id that it has then.
+    pub(crate) fn format(&self, id: u32, arguments: &[&str]) -> Uuid {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_highwater"));
+        command.args(["format", "--cluster-id", &self.cluster_id]).args(arguments);
+        for setting in self.settings_of(id, &self.data(id), self.clients.get(&id).copied()) {
+            command.args(["--set", &setting]);
+        }
+        let output = command.output().expect("the binary runs");
+        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+        self.directory_id(id)
+    }
+
+    /// Id of the directory of a node.
+    pub(crate) fn directory_id(&self, id: u32) -> Uuid {
+        let meta = std::fs::read_to_string(self.data(id).join("meta.properties")).expect("it is formatted");
+        let id = meta.lines().find_map(|line| line.strip_prefix("directory.id=")).expect("it has an id");
+        id.parse().expect("ids are UUIDs")
     }
 
     /// Starts every node and waits until all brokers serve.
@@ -69,29 +100,10 @@ impl Cluster {
     }
 
     fn run(&self, id: u32, data: &Path, cluster_id: &str, client_port: Option<u16>) -> Node {
-        let mut listeners = Vec::new();
-        let mut roles = Vec::new();
-        if let Some(port) = client_port {
-            listeners.push(format!("PLAINTEXT://127.0.0.1:{port}"));
-            roles.push("broker");
-        }
-        if let Some(port) = self.voters.get(&id) {
-            listeners.push(format!("CONTROLLER://127.0.0.1:{port}"));
-            roles.push("controller");
-        }
-        let voters: Vec<String> = self.voters.iter().map(|(id, port)| format!("{id}@127.0.0.1:{port}")).collect();
         let mut command = Command::new(env!("CARGO_BIN_EXE_highwater"));
         command.arg("server").env("CLUSTER_ID", cluster_id).stdin(Stdio::null()).stdout(Stdio::piped());
-        let own = [
-            format!("process.roles={}", roles.join(",")),
-            format!("node.id={id}"),
-            format!("controller.quorum.voters={}", voters.join(",")),
-            format!("listeners={}", listeners.join(",")),
-            "controller.listener.names=CONTROLLER".to_owned(),
-            format!("log.dirs={}", data.display()),
-        ];
-        for setting in own.iter().chain(&self.settings) {
-            command.args(["--set", setting]);
+        for setting in self.settings_of(id, data, client_port) {
+            command.args(["--set", &setting]);
         }
         let log = File::options().create(true).append(true).open(data.with_extension("log")).expect("a log file");
         let mut child = command.stderr(log).spawn().expect("the binary runs");
@@ -105,6 +117,35 @@ impl Cluster {
             }
         });
         Node { child, lines }
+    }
+
+    fn settings_of(&self, id: u32, data: &Path, client_port: Option<u16>) -> Vec<String> {
+        let mut listeners = Vec::new();
+        let mut roles = Vec::new();
+        if let Some(port) = client_port {
+            listeners.push(format!("PLAINTEXT://127.0.0.1:{port}"));
+            roles.push("broker");
+        }
+        if let Some(port) = self.voters.get(&id) {
+            listeners.push(format!("CONTROLLER://127.0.0.1:{port}"));
+            roles.push("controller");
+        }
+        let quorum = if self.is_dynamic {
+            let servers: Vec<String> = self.voters.values().map(|port| format!("127.0.0.1:{port}")).collect();
+            format!("controller.quorum.bootstrap.servers={}", servers.join(","))
+        } else {
+            let voters: Vec<String> = self.voters.iter().map(|(id, port)| format!("{id}@127.0.0.1:{port}")).collect();
+            format!("controller.quorum.voters={}", voters.join(","))
+        };
+        let own = vec![
+            format!("process.roles={}", roles.join(",")),
+            format!("node.id={id}"),
+            quorum,
+            format!("listeners={}", listeners.join(",")),
+            "controller.listener.names=CONTROLLER".to_owned(),
+            format!("log.dirs={}", data.display()),
+        ];
+        own.into_iter().chain(self.settings.iter().cloned()).collect()
     }
 
     /// Where the data of a node is.
@@ -141,6 +182,21 @@ impl Cluster {
     /// Port of a broker for clients.
     pub(crate) fn port(&self, id: u32) -> u16 {
         self.clients[&id]
+    }
+
+    /// Port of a controller for other nodes.
+    pub(crate) fn controller_port(&self, id: u32) -> u16 {
+        self.voters[&id]
+    }
+
+    /// The settings of a node as a file.
+    pub(crate) fn properties(&self, id: u32) -> String {
+        self.settings_of(id, &self.data(id), self.clients.get(&id).copied()).join("\n")
+    }
+
+    /// Gives a controller another port, while it does not run.
+    pub(crate) fn move_controller(&mut self, id: u32) {
+        self.voters.insert(id, free_ports(1)[0]);
     }
 
     /// The brokers that run.
