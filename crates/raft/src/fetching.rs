@@ -85,10 +85,20 @@ impl<T> Raft<T> {
 
     /// Asks for a change of the voters. The log will tell whether it was made; until it does, this node asks again.
     fn propose(&mut self, now: Ticks, leader: NodeId, request: Request) {
-        self.send(leader, request);
+        let correlation = self.send(leader, request);
         let propose_at = now.plus_ms(self.config.propose_ms());
         if let Role::Follower(follower) = &mut self.role {
-            follower.propose_at = propose_at;
+            (follower.propose_at, follower.proposed) = (propose_at, Some(correlation));
+        }
+    }
+
+    /// The leader has answered a voter that has described itself.
+    pub(crate) fn handle_update_answer(&mut self, correlation: CorrelationId, error: ErrorCode) {
+        if let Role::Follower(follower) = &mut self.role
+            && follower.proposed == Some(correlation)
+            && error == ErrorCode::None
+        {
+            follower.is_described = true;
         }
     }
 

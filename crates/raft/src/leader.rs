@@ -19,6 +19,8 @@ pub(crate) struct LeaderState<T> {
     pub(crate) epoch_start: Offset,
     /// The change of the voters that is under way.
     pub(crate) change: Option<VoterChange<T>>,
+    /// How the other voters describe themselves, while they are those of the configuration.
+    pub(crate) described: BTreeMap<NodeId, crate::Voter>,
     /// The other voters.
     voters: Vec<Voter>,
     /// Who else fetches.
@@ -62,6 +64,7 @@ impl<T> LeaderState<T> {
         Self {
             epoch_start,
             change: None,
+            described: BTreeMap::new(),
             voters: others.iter().map(voter).collect(),
             observers: BTreeMap::new(),
             heard_of: BTreeSet::new(),
@@ -81,8 +84,9 @@ impl<T> LeaderState<T> {
     pub(crate) fn set_voters(&mut self, now: Ticks, others: &[ReplicaKey], is_alone: bool, config: RaftConfig) {
         let mut former = std::mem::take(&mut self.voters);
         for key in others {
-            let voter = match former.iter().position(|voter| voter.key == *key) {
-                Some(at) => former.swap_remove(at),
+            // Of a voter of the configuration the directory was not known.
+            let voter = match former.iter().position(|voter| voter.key.covers(*key)) {
+                Some(at) => Voter { key: *key, ..former.swap_remove(at) },
                 None => {
                     let progress = self.observers.remove(key).unwrap_or_default();
                     Voter { key: *key, progress, begin_at: now }

@@ -22,6 +22,7 @@ mod view;
 mod voter;
 mod voter_change;
 mod voter_history;
+mod voter_raise;
 mod voters;
 
 pub use config::RaftConfig;
@@ -40,4 +41,5 @@ pub use snapshot::SnapshotId;
 pub use state::QuorumState;
 pub use view::{QuorumView, ReplicaView};
 pub use voter::{Endpoint, KRaftVersion, KRaftVersions, ReplicaKey, Voter};
+pub use voter_raise::RaiseRefusal;
 pub use voters::VoterSet;

@@ -208,9 +208,10 @@ impl<T> Raft<T> {
                 let bytes = if let Payload::Bytes(bytes) = payload { bytes } else { 0 };
                 self.handle_snapshot_answer(now, correlation, &answer, bytes);
             }
+            Response::UpdateVoter(answer) => self.handle_update_answer(correlation, answer.leadership.error),
             // All they say is who leads. What was changed is in the log.
             Response::BeginQuorumEpoch(_) | Response::EndQuorumEpoch(_) => {}
-            Response::AddVoter(_) | Response::RemoveVoter(_) | Response::UpdateVoter(_) => {}
+            Response::AddVoter(_) | Response::RemoveVoter(_) => {}
         }
         self.drive(now);
     }

@@ -141,6 +141,14 @@ pub enum Content {
     },
     /// A control batch with one record, a VotersRecord: who decides from here on.
     Voters(VoterSet),
+    /// A control batch with two records, a KRaftVersionRecord and a VotersRecord: the voters that the configuration had are
+    /// in the log from here on.
+    Raised {
+        /// The level of the KRaftVersionRecord.
+        kraft_version: KRaftVersion,
+        /// The voters of the VotersRecord.
+        voter_set: VoterSet,
+    },
     /// The batch that was given to [`Raft::append`](crate::Raft::append) under this number.
     Batch {
         /// The number.

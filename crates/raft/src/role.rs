@@ -80,6 +80,10 @@ pub(crate) struct Follower {
     pub(crate) fetching: Fetching,
     /// When it asks, again, for a change of what the log says of it.
     pub(crate) propose_at: Ticks,
+    /// What it has asked for last.
+    pub(crate) proposed: Option<CorrelationId>,
+    /// The leader knows how this voter is described, which is in no log while voters are configured.
+    pub(crate) is_described: bool,
 }
 
 #[derive(Clone, Debug)]

@@ -48,7 +48,15 @@ impl<T> Raft<T> {
         self.epoch = epoch;
         let timeout_at = now.plus_ms(self.config.fetch_timeout_ms);
         let fetching = Fetching::Due(now);
-        self.set_role(Role::Follower(Follower { leader, has_fetched: false, timeout_at, fetching, propose_at: now }));
+        self.set_role(Role::Follower(Follower {
+            leader,
+            has_fetched: false,
+            timeout_at,
+            fetching,
+            propose_at: now,
+            proposed: None,
+            is_described: false,
+        }));
         self.persist();
         self.announce();
     }

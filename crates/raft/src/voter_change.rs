@@ -41,6 +41,14 @@ enum Stage {
     Committing { end: Offset },
 }
 
+/// What comes of a voter's description of itself.
+enum Updated {
+    /// The log says so.
+    Voters(VoterSet),
+    /// The leader keeps it in mind.
+    Described(Voter),
+}
+
 impl<T> VoterChange<T> {
     pub(crate) fn into_parts(self) -> (T, ChangeName) {
         (self.token, self.name)
@@ -97,7 +105,13 @@ impl<T> Raft<T> {
     /// A voter is described anew. As Kafka does, this answers before that is committed: the voter looks into the log.
     pub(crate) fn handle_update_voter(&mut self, now: Ticks, token: T, update: UpdateVoter) {
         let refusal = match self.check_update(update) {
-            Ok(voters) => {
+            Ok(Updated::Described(voter)) => {
+                if let Role::Leader(leader) = &mut self.role {
+                    leader.described.insert(voter.key.id, voter);
+                }
+                None
+            }
+            Ok(Updated::Voters(voters)) => {
                 if voters != *self.voters.newest() {
                     self.append_voters(now, voters);
                 }
@@ -108,7 +122,7 @@ impl<T> Raft<T> {
         self.answer_change(token, ChangeName::Update, refusal);
     }
 
-    fn check_update(&self, update: UpdateVoter) -> Result<VoterSet, ChangeRefusal> {
+    fn check_update(&self, update: UpdateVoter) -> Result<Updated, ChangeRefusal> {
         let UpdateVoter { epoch, key, endpoints, kraft_versions } = update;
         match self.leader_error(epoch) {
             ErrorCode::None => {}
@@ -118,10 +132,17 @@ impl<T> Raft<T> {
         }
         check_key(key)?;
         check_endpoints(key, &endpoints)?;
+        if !self.voters.kraft_version().is_dynamic() {
+            // Not for the log: it is what the log will say of the voter once the voters are there.
+            self.check_versions(key, kraft_versions)?;
+            let is_known = self.voters.newest().contains(key);
+            let voter = Voter { key, endpoints, kraft_versions };
+            return if is_known { Ok(Updated::Described(voter)) } else { Err(ChangeRefusal::NotFound { key }) };
+        }
         self.check_may_change()?;
         self.check_versions(key, kraft_versions)?;
         let voter = Voter { key, endpoints, kraft_versions };
-        self.voters.newest().updated(&voter).ok_or(ChangeRefusal::NotFound { key })
+        self.voters.newest().updated(&voter).map(Updated::Voters).ok_or(ChangeRefusal::NotFound { key })
     }
 
     fn leader_state(&self) -> Result<&LeaderState<T>, ChangeRefusal> {
@@ -271,23 +292,35 @@ impl<T> Raft<T> {
     fn append_voters(&mut self, now: Ticks, voters: VoterSet) -> Offset {
         let appended = self.append_content(Content::Voters(voters.clone()), 1);
         self.voters.extend(Control { offset: appended.base, record: ControlRecord::Voters(voters) });
+        self.voters_changed(now);
+        appended.end
+    }
+
+    /// Others decide from here on: the leader reckons with them.
+    pub(crate) fn voters_changed(&mut self, now: Ticks) {
         let others = self.other_voters();
         let is_alone = self.is_voter() && others.is_empty();
         if let Role::Leader(leader) = &mut self.role {
             leader.set_voters(now, &others, is_alone, self.config);
         }
         self.answer_waiting(now);
-        appended.end
     }
 
     /// What a follower asks the leader to change: what the log says of it is not true.
     pub(crate) fn proposal(&self) -> Option<Request> {
         let Role::Follower(follower) = &self.role else { return None };
         let may_ask = follower.has_fetched && self.loading.is_none() && !self.endpoints.is_empty();
-        if !may_ask || !self.voters.kraft_version().is_dynamic() {
+        if !may_ask {
             return None;
         }
         let (key, kraft_versions) = (self.key, KRaftVersions::SUPPORTED);
+        if !self.voters.kraft_version().is_dynamic() {
+            let may_describe = !follower.is_described && self.is_voter() && key.directory.is_some();
+            return may_describe.then(|| {
+                let (epoch, endpoints) = (self.epoch, self.endpoints.clone());
+                Request::UpdateVoter(UpdateVoter { epoch, key, endpoints, kraft_versions })
+            });
+        }
         match self.voters.newest().get(key.id) {
             Some(known) if known.key == key => {
                 let is_true = known.endpoints == self.endpoints && known.kraft_versions == kraft_versions;

@@ -191,6 +191,14 @@ impl World {
                 let supported = KRaftVersions { min: level_of(min), max: level_of(max) };
                 raft.handle_versions(now, CorrelationId(correlation.parse().unwrap()), supported);
             }
+            ["raise", _, level, rest @ ..] => {
+                let said = match raft.raise_kraft_version(now, level_of(level), rest.contains(&"check")) {
+                    Ok(Some(appended)) => format!("raised at {}", appended.base.value()),
+                    Ok(None) => "nothing to do".to_owned(),
+                    Err(refusal) => format!("refused: {refusal}"),
+                };
+                writeln!(out, "{said}").unwrap();
+            }
             ["voters"] => {
                 let (voters, level) = (print_voters(raft.voters()), raft.kraft_version());
                 writeln!(out, "voters {voters} at kraft.version {level}").unwrap();
@@ -375,6 +383,9 @@ fn print(output: &Output<u32>) -> String {
                     plain(granting),
                     print_voters(voter_set)
                 ),
+                Content::Raised { kraft_version, voter_set } => {
+                    format!("kraft.version {kraft_version}; voters {}", print_voters(voter_set))
+                }
                 Content::Voters(voters) => format!("voters {}", print_voters(voters)),
                 Content::Batch { tag, records } => format!("batch #{tag} of {records}"),
             };
@@ -497,6 +508,11 @@ fn voter_sets() {
 #[test]
 fn voter_changes() {
     run("testdata/voter_changes.txt");
+}
+
+#[test]
+fn voter_raise() {
+    run("testdata/voter_raise.txt");
 }
 
 #[test]

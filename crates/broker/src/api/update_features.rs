@@ -11,6 +11,7 @@ use super::parked::park_for;
 use super::request::{CHANGES_MAX, Cx, Outcome, Refused, Request, at_most};
 use crate::net::Out;
 use crate::quorum::ControllerError;
+use crate::quorum::voter_messages::KRAFT_VERSION;
 
 pub(super) fn handle(cx: &mut Cx<'_>, request: &Request<'_>, out: &mut Out) -> Result<Outcome, Refused> {
     let body: UpdateFeaturesRequest<'_> = request.decode()?;
@@ -18,8 +19,9 @@ pub(super) fn handle(cx: &mut Cx<'_>, request: &Request<'_>, out: &mut Out) -> R
     let version = request.version();
     let updates: Vec<FeatureUpdate> = body.feature_updates.iter().map(|update| read(&update, version)).collect();
     let names: Vec<String> = updates.iter().map(|update| update.name.clone()).collect();
+    let (kraft, updates): (Vec<_>, Vec<_>) = updates.into_iter().partition(|one| one.name == KRAFT_VERSION.name);
     let update = UpdateFeatures { updates, validate_only: body.validate_only };
-    let submitted = cx.node.quorum.try_decide(cx.peer.token(), move |controller| controller.update_features(&update));
+    let submitted = cx.node.quorum.update_features(cx.peer.token(), update, kraft.last().map(|one| one.level));
     match submitted {
         Ok(job) => Ok(park_for(request, job, move |updated, to, out| match updated {
             Ok(()) => to.send(out, &updated_all(&names, version)),

@@ -5,6 +5,7 @@ use std::mem;
 use highwater_metadata::{
     ApiError, Controller, Decision, HeartbeatConfig, Heartbeats, MetadataRecord, RECORDS_PER_BATCH_MAX,
 };
+use highwater_raft::{KRaftVersion, KRaftVersions, RaiseRefusal};
 use highwater_types::{ErrorCode, LeaderEpoch, Offset, Ticks};
 
 use super::log::encode_batch;
@@ -141,13 +142,48 @@ impl QuorumThread {
         match self.store(&records)? {
             Some(end) => self.waiting().push_back(Waiting { end, done }),
             // What the answer says may follow from records that are not committed yet.
-            None if !self.waiting().is_empty() => {
+            None if self.raft().high_watermark().is_none_or(|committed| committed < log_end) => {
                 let end = log_end;
                 self.waiting().push_back(Waiting { end, done });
             }
             None => self.finish(log_end, |finished| done(finished, Ok(()))),
         }
         Ok(())
+    }
+
+    /// Whether a decision could be made. Nothing comes of it.
+    pub(super) fn check<R>(
+        &self,
+        decide: impl FnOnce(&Controller) -> Result<Decision<R>, ApiError>,
+    ) -> Result<(), ControllerError> {
+        let active = self.active.as_ref().ok_or(ControllerError::NotController)?;
+        Ok(decide(&active.controller).map(|_| ())?)
+    }
+
+    /// Raises `kraft.version`, if that is not only to be `checked`. Who waits for what is decided next waits for this too.
+    pub(super) fn raise_kraft_version(&mut self, level: i16, checked: bool) -> Result<(), ControllerError> {
+        if self.active.is_none() {
+            return Err(ControllerError::NotController);
+        }
+        let invalid = |why: String| {
+            let message = format!("Invalid update version {level} for feature kraft.version. {why}");
+            ControllerError::Refused(ApiError { code: ErrorCode::InvalidUpdateVersion, message })
+        };
+        let node = self.raft().key().id;
+        let Some(version) = u16::try_from(level).ok().map(KRaftVersion::new) else {
+            return Err(invalid("A feature version cannot be less than 0.".to_owned()));
+        };
+        let now = Now::read().ticks();
+        match self.raft().raise_kraft_version(now, version, checked) {
+            Ok(_) => Ok(()),
+            Err(RaiseRefusal::NotLeader(_)) => Err(ControllerError::NotController),
+            Err(RaiseRefusal::Lower { .. }) => Err(invalid("Can't downgrade the version of this feature.".to_owned())),
+            Err(RaiseRefusal::Unknown { .. }) => {
+                let KRaftVersions { min, max } = KRaftVersions::SUPPORTED;
+                Err(invalid(format!("Local controller {node} only supports versions {min}-{max}")))
+            }
+            Err(refusal) => Err(invalid(refusal.to_string())),
+        }
     }
 
     /// Appends the records of a decision and applies them to the controller's own state. The end of the last batch, if

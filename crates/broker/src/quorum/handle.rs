@@ -5,7 +5,7 @@ use std::thread::JoinHandle;
 use std::time::Duration;
 
 use crossbeam_channel::{Sender, bounded};
-use highwater_metadata::{ApiError, Controller, Decision};
+use highwater_metadata::{ApiError, Controller, Decision, UpdateFeatures};
 use highwater_raft::{QuorumView, Request};
 use highwater_types::NodeId;
 use parking_lot::Mutex;
@@ -105,6 +105,40 @@ impl QuorumHandle {
                 done.when_applied(move || promise.keep(result));
             },
         )?;
+        Ok(job)
+    }
+
+    /// Changes the levels of features; that of `kraft.version`, which is not in the metadata, is `kraft_version`.
+    ///
+    /// # Errors
+    ///
+    /// [`WorkersBusy`] if too many requests wait already.
+    pub(crate) fn update_features(
+        &self,
+        token: WakeToken,
+        update: UpdateFeatures,
+        kraft_version: Option<i16>,
+    ) -> Result<Job<Result<(), ControllerError>>, WorkersBusy> {
+        let (promise, job) = Promise::new(&self.wakers, token);
+        let work = move |thread: &mut QuorumThread| -> Result<(), Fatal> {
+            // All or nothing: nothing is changed before everything is checked.
+            let raise = |thread: &mut QuorumThread, checked| {
+                kraft_version.map_or(Ok(()), |level| thread.raise_kraft_version(level, checked))
+            };
+            let checked =
+                raise(thread, true).and_then(|()| thread.check(|controller| controller.update_features(&update)));
+            let raised = checked.and_then(|()| raise(thread, update.validate_only));
+            match raised {
+                Ok(()) => thread.decide(
+                    move |deciding| deciding.controller.update_features(&update),
+                    move |done, result| done.when_applied(move || promise.keep(result)),
+                )?,
+                Err(error) => promise.keep(Err(error)),
+            }
+            thread.flush_completions();
+            Ok(())
+        };
+        self.events.try_send(Event::Work(Box::new(work))).map_err(|_| WorkersBusy)?;
         Ok(job)
     }
 

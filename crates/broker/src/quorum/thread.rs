@@ -380,6 +380,10 @@ impl QuorumThread {
                 log.append_controls(&records, epoch, now.wall)?;
                 self.epoch_begins = Some(log.log_end());
             }
+            Write::Append { epoch, content: Content::Raised { kraft_version, voter_set }, .. } => {
+                let records = [control::kraft_version(kraft_version)?, control::voters(&voter_set)?];
+                log.append_controls(&records, epoch, now.wall)?;
+            }
             Write::Append { epoch, content: Content::Voters(voters), .. } => {
                 log.append_controls(&[control::voters(&voters)?], epoch, now.wall)?;
             }

@@ -25,3 +25,4 @@ mod replication;
 mod restart;
 mod several;
 mod transactions;
+mod voters;

@@ -114,6 +114,11 @@ fn features_are_changed_together_or_not_at_all() {
                     Local controller 1 only supports versions 22-30";
     assert_eq!(message, expected);
     assert_eq!(group_version(&mut broker.client()), Some(1), "nothing has changed");
+    let (error, message, _) = update(2, &[("group.version", 0, 2), ("kraft.version", 9, 1)], false);
+    assert_eq!(error, ErrorCode::InvalidUpdateVersion);
+    assert!(message.ends_with("for feature kraft.version. Local controller 1 only supports versions 0-1"), "{message}");
+    assert_eq!(group_version(&mut broker.client()), Some(1), "nothing has changed");
+    assert_eq!(update(2, &[("kraft.version", 0, 1)], false), done(0), "it is so already");
     assert_eq!(update(1, &[("group.version", 0, 2)], false), done(1), "older versions list the features");
     assert_eq!(group_version(&mut broker.client()), None, "level 0 is none");
     assert_eq!(update(2, &[("group.version", 1, 2)], false).0, ErrorCode::InvalidUpdateVersion, "up by a downgrade");

@@ -16,8 +16,8 @@ use highwater_wire::messages::{
     AddRaftVoterRequest, AddRaftVoterResponse, ApiVersionsRequest, ApiVersionsResponse, CreateTopicsRequest,
     CreateTopicsResponse, DescribeQuorumRequest, DescribeQuorumResponse, FetchRequest, FetchResponse,
     ListOffsetsRequest, ListOffsetsResponse, MetadataRequest, MetadataResponse, ProduceRequest, ProduceResponse,
-    RemoveRaftVoterRequest, RemoveRaftVoterResponse, add_raft_voter_request, describe_quorum_request,
-    describe_quorum_response,
+    RemoveRaftVoterRequest, RemoveRaftVoterResponse, UpdateFeaturesRequest, UpdateFeaturesResponse,
+    add_raft_voter_request, describe_quorum_request, describe_quorum_response, update_features_request,
 };
 use highwater_wire::{Array, Records};
 
@@ -169,6 +169,19 @@ impl Client {
         let response = response.expect("an answer");
         let finalized = response.finalized_features.iter().find(|feature| feature.name == "kraft.version");
         finalized.map_or(0, |feature| feature.max_version_level)
+    }
+
+    /// Sets the level of `kraft.version`.
+    pub(crate) fn set_kraft_version(&mut self, level: i16) -> ErrorCode {
+        let update = update_features_request::FeatureUpdateKey {
+            feature: "kraft.version".into(),
+            max_version_level: level,
+            ..Default::default()
+        };
+        let request =
+            UpdateFeaturesRequest { timeout_ms: 10_000, feature_updates: vec![update].into(), ..Default::default() };
+        let response: Result<UpdateFeaturesResponse<'_>, _> = self.0.call(2, &request, PATIENCE);
+        response.map_or(ErrorCode::NetworkException, |response| code(response.error_code))
     }
 
     /// Appends one record. The offset, or why not.

@@ -132,12 +132,10 @@ fn controllers_that_begin_together_change_their_disks_and_addresses() {
         until("a topic is created", || (client(&cluster).create(&name, &[4], &[]) == ErrorCode::None).then_some(()));
     }
     until("a snapshot takes the place of records", || {
-        cluster.log(1).contains("the metadata begins").then_some(()).or_else(|| {
-            let files = std::fs::read_dir(cluster.data(1).join("__cluster_metadata-0")).ok()?;
-            let mut names = files.filter_map(|file| file.ok()?.file_name().into_string().ok());
-            let is_later = |name: &String| name.ends_with(".checkpoint") && !name.starts_with("00000000000000000000-");
-            names.find(is_later).map(drop)
-        })
+        let files = std::fs::read_dir(cluster.data(1).join("__cluster_metadata-0")).ok()?;
+        let mut names = files.filter_map(|file| file.ok()?.file_name().into_string().ok());
+        let is_later = |name: &String| name.ends_with(".checkpoint") && !name.starts_with("00000000000000000000-");
+        names.find(is_later).map(drop)
     });
 
     cluster.stop(3);
@@ -185,6 +183,35 @@ fn controllers_join_by_themselves() {
     decided_by(&cluster, &[1, 2, 3]);
     cluster.kill(1);
     until("two are enough", || (client(&cluster).create("t", &[4], &[]) == ErrorCode::None).then_some(()));
+}
+
+/// Voters of the configuration are taken into the log, where they can be changed; the configuration counts no more.
+#[test]
+fn configured_voters_become_voters_of_the_log() {
+    let mut cluster = Cluster::new(&[1, 2, 3], &[4], SETTINGS);
+    cluster.start_all();
+    let leader = decided_by(&cluster, &[1, 2, 3]);
+    assert_eq!(client(&cluster).kraft_version(), 0);
+    let other = if leader == 1 { 2 } else { 1 };
+    let directory = cluster.directory_id(other);
+    assert_eq!(client(&cluster).remove_voter(other, directory), ErrorCode::UnsupportedVersion);
+    assert_eq!(client(&cluster).set_kraft_version(2), ErrorCode::InvalidUpdateVersion);
+    // The voters may not have described themselves yet.
+    until("the voters are in the log", || (client(&cluster).set_kraft_version(1) == ErrorCode::None).then_some(()));
+    until("clients are told", || (client(&cluster).kraft_version() == 1).then_some(()));
+    assert_eq!(client(&cluster).set_kraft_version(1), ErrorCode::None, "it is so already");
+    assert_eq!(client(&cluster).set_kraft_version(0), ErrorCode::InvalidUpdateVersion, "there is no way back");
+    remove(&cluster, other);
+    let rest: Vec<i32> = [1, 2, 3].into_iter().filter(|id| u32::try_from(*id) != Ok(other)).collect();
+    decided_by(&cluster, &rest);
+    cluster.stop(other);
+    assert_eq!(client(&cluster).create("t", &[4], &[]), ErrorCode::None);
+    for id in rest {
+        let id = u32::try_from(id).expect("an id");
+        cluster.kill(id);
+        cluster.start(id);
+    }
+    until("two of them decide", || (client(&cluster).create("last", &[4], &[]) == ErrorCode::None).then_some(()));
 }
 
 /// What `kafka-metadata-quorum` of Apache Kafka sees and does, if its jars are there.

@@ -116,7 +116,9 @@ impl Node {
                         process.active_from = Some(base.next());
                         (ctx.keep(&[]), 1)
                     }
-                    Content::FirstLeaderChange { .. } | Content::Voters { .. } => unreachable!("the voters are fixed"),
+                    Content::FirstLeaderChange { .. } | Content::Raised { .. } | Content::Voters { .. } => {
+                        unreachable!("the voters are fixed")
+                    }
                     Content::Batch { tag, records } => (tag, records),
                 };
                 self.metadata.append(Batch { base, end: base.plus(u64::from(records)), epoch, value });

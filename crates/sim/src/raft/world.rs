@@ -303,7 +303,9 @@ impl World<'_, '_> {
                 self.values += 1;
                 let records = match content {
                     Content::LeaderChange { .. } => 1,
-                    Content::FirstLeaderChange { .. } | Content::Voters { .. } => unreachable!("the voters are fixed"),
+                    Content::FirstLeaderChange { .. } | Content::Raised { .. } | Content::Voters { .. } => {
+                        unreachable!("the voters are fixed")
+                    }
                     Content::Batch { records, .. } => records,
                 };
                 let end = base.plus(u64::from(records));
