@@ -39,6 +39,8 @@ enum Name {
     Group,
     /// A metadata quorum of several nodes.
     Raft,
+    /// A metadata quorum whose voters come and go.
+    Voters,
     /// A whole cluster: controllers, brokers, producers.
     Cluster,
 }
@@ -50,6 +52,7 @@ impl From<Name> for World {
             Name::Dir => Self::Dir,
             Name::Group => Self::Group,
             Name::Raft => Self::Raft,
+            Name::Voters => Self::Voters,
             Name::Cluster => Self::Cluster,
         }
     }

@@ -64,6 +64,11 @@ fn quorums_keep_what_is_committed() {
 }
 
 #[test]
+fn quorums_keep_what_is_committed_while_voters_come_and_go() {
+    play(World::Voters, 0..100);
+}
+
+#[test]
 fn clusters_keep_what_is_acknowledged() {
     play(World::Cluster, 0..200);
 }
@@ -75,7 +80,7 @@ fn a_seed_is_one_history() {
         world.run(seed, &mut Trace::to(&mut |line| lines.push(line)).with_calls(true));
         lines
     };
-    for world in [World::Log, World::Dir, World::Group, World::Raft, World::Cluster] {
+    for world in [World::Log, World::Dir, World::Group, World::Raft, World::Voters, World::Cluster] {
         assert_eq!(told(world, 3), told(world, 3));
         assert_ne!(told(world, 3), told(world, 4));
     }

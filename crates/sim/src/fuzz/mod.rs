@@ -22,6 +22,8 @@ pub enum World {
     Group,
     /// A metadata quorum of several nodes.
     Raft,
+    /// A metadata quorum whose voters come and go.
+    Voters,
     /// A whole cluster: controllers, brokers, producers.
     Cluster,
 }
@@ -35,6 +37,7 @@ impl World {
             Self::Dir => "dir",
             Self::Group => "group",
             Self::Raft => "raft",
+            Self::Voters => "voters",
             Self::Cluster => "cluster",
         }
     }
@@ -50,6 +53,7 @@ impl World {
             Self::Dir => dir_world::run(seed, trace),
             Self::Group => crate::group::run(seed, trace),
             Self::Raft => crate::raft::run(seed, trace),
+            Self::Voters => crate::raft::run_voters(seed, trace),
             Self::Cluster => crate::cluster::run(seed, trace),
         }
     }

@@ -103,6 +103,12 @@ impl Disk {
         self.unsynced.push_back(change);
     }
 
+    /// The newest snapshot that the log goes on from, with what is in it.
+    pub(crate) fn newest_snapshot(&self) -> Option<(SnapshotId, &[Batch])> {
+        let newest = self.snapshots.iter().rfind(|(id, _)| self.log.start <= id.end && id.end <= self.end());
+        newest.map(|(id, batches)| (*id, batches.as_slice()))
+    }
+
     pub(crate) fn snapshot(&self, id: SnapshotId) -> Option<&Vec<Batch>> {
         self.snapshots.get(&id)
     }

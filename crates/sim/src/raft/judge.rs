@@ -2,9 +2,10 @@
 
 use std::collections::BTreeMap;
 
-use highwater_raft::{QuorumState, ReplicaKey, SnapshotId};
+use highwater_raft::{QuorumState, ReplicaKey, SnapshotId, VoterSet};
 use highwater_types::{LeaderEpoch, Offset};
 
+use super::book::difference;
 use super::disk::{Batch, Disk};
 use super::node::Node;
 
@@ -57,6 +58,25 @@ impl Judge {
         let before = whole.len().checked_sub(2).and_then(|index| whole.get(index)).map(|batch| batch.epoch);
         let known = *self.batches.entry((batch.epoch, batch.base)).or_insert((batch, before));
         assert_eq!(known, (batch, before), "{} has another batch in epoch {}", node.key, batch.epoch);
+    }
+
+    /// A leader is about to write who decides from here on, behind `whole`. `last_change` is where its log says that last.
+    pub(super) fn voters_change(
+        &self,
+        node: &Node,
+        epoch: LeaderEpoch,
+        before: &VoterSet,
+        after: &VoterSet,
+        last_change: Option<Batch>,
+    ) {
+        assert!(difference(before, after) <= 1, "{} changes two voters at once: {before:?}, {after:?}", node.key);
+        assert!(!after.is_empty(), "{} leaves nobody to decide", node.key);
+        let is_committed = |batch: &Batch| self.committed.iter().any(|(known, _)| known == batch);
+        if let Some(last) = last_change {
+            assert!(is_committed(&last), "{} changes the voters before {last:?} is committed", node.key);
+        }
+        let own = self.committed.iter().any(|(known, _)| known.epoch == epoch);
+        assert!(own, "{} changes the voters before anything of epoch {epoch} is committed", node.key);
     }
 
     /// A node has taken a snapshot: whoever takes one of the same place has the same in it.

@@ -11,8 +11,16 @@
 //! - the high watermark of a running node only rises;
 //! - two logs with a batch of the same offset and epoch have the same batch there, after the same one.
 //!
+//! Who decides is configured, or, in histories of `voters`, in the log (KIP-853), at once or later: then administrators add and remove voters,
+//! nodes join by themselves and are reached elsewhere after a start, and the judge holds to this too:
+//!
+//! - voters change by one, not before the change before and something of the leader's own epoch are committed;
+//! - a majority is one of the voters that the leader's own log says;
+//! - what the machine says of the voters for a snapshot is what the records before its end say.
+//!
 //! In the end the world heals: a leader must be elected, and what it appends must reach every node.
 
+mod book;
 mod disk;
 mod judge;
 mod node;
@@ -20,4 +28,4 @@ mod plan;
 mod world;
 
 pub(crate) use disk::{Batch, Disk};
-pub(crate) use world::run;
+pub(crate) use world::{run, run_voters};

@@ -2,8 +2,8 @@
 
 use std::collections::BTreeMap;
 
-use highwater_raft::{CorrelationId, Raft, RaftConfig, ReplicaKey, Setup, SnapshotId, VoterSet};
-use highwater_types::Ticks;
+use highwater_raft::{CorrelationId, Endpoint, Raft, RaftConfig, ReplicaKey, Setup, SnapshotId, VoterSet, VoterSetup};
+use highwater_types::{Offset, Ticks};
 
 use super::disk::{Batch, Disk};
 
@@ -18,7 +18,11 @@ pub(super) struct Token {
 #[derive(Debug)]
 pub(super) struct Node {
     pub(super) key: ReplicaKey,
+    /// Where it is reached; nowhere if the voters are configured.
+    pub(super) endpoints: Vec<Endpoint>,
     pub(super) disk: Disk,
+    /// From where on its machine knows who decides: it takes no snapshots of what was before.
+    pub(super) known_from: Offset,
     /// `None` while it is down.
     pub(super) raft: Option<Raft<Token>>,
     /// Counts its starts.
@@ -41,7 +45,9 @@ impl Node {
     pub(super) fn new(key: ReplicaKey, clock_permille: u64) -> Self {
         Self {
             key,
+            endpoints: Vec::new(),
             disk: Disk::default(),
+            known_from: Offset::ZERO,
             raft: None,
             incarnation: 0,
             paused_until_ms: 0,
@@ -53,17 +59,10 @@ impl Node {
         }
     }
 
-    pub(super) fn start(&mut self, now_ms: u64, voters: VoterSet, seed: u64) {
-        let setup = Setup {
-            key: self.key,
-            voters,
-            state: self.disk.state,
-            log: self.disk.shape(),
-            config: RaftConfig::default(),
-            seed,
-        };
+    pub(super) fn start(&mut self, now_ms: u64, voters: VoterSet, known: VoterSetup, config: RaftConfig, seed: u64) {
+        let setup = Setup { key: self.key, voters, state: self.disk.state, log: self.disk.shape(), config, seed };
         self.incarnation += 1;
-        self.raft = Some(Raft::new(setup, self.ticks(now_ms)));
+        self.raft = Some(Raft::with_voters(setup, known, self.ticks(now_ms)));
     }
 
     /// The node's own clock.

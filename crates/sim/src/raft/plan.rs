@@ -23,6 +23,23 @@ pub(super) struct Plan {
     pub(super) snapshot_every_ms: u64,
     /// Most batches in an answer.
     pub(super) batches_max: u64,
+    /// If the voters are in the log.
+    pub(super) changes: Option<Changes>,
+}
+
+/// How voters change.
+#[derive(Clone, Debug)]
+pub(super) struct Changes {
+    /// Mean time between what administrators do.
+    pub(super) every_ms: u64,
+    /// Of 100 of them, how many add a voter.
+    pub(super) add_percent: u64,
+    /// Whether nodes join by themselves.
+    pub(super) auto_join: bool,
+    /// Whether the voters are those of the configuration at first.
+    pub(super) begins_fixed: bool,
+    /// Of 100 starts, how many are at another address.
+    pub(super) move_percent: u64,
 }
 
 impl Plan {
@@ -40,6 +57,26 @@ impl Plan {
             append_every_ms: random.pick(&[10, 100, 1_000]),
             snapshot_every_ms: random.pick(&[300, 5_000, 100_000]),
             batches_max: random.pick(&[1, 3, 100]),
+            changes: None,
+        }
+    }
+
+    /// One of a history in which voters come and go.
+    pub(super) fn draw_changes(random: &mut Random) -> Self {
+        let plan = Self::draw(random);
+        let changes = Changes {
+            every_ms: random.pick(&[100, 1_000, 5_000]),
+            add_percent: random.pick(&[30, 50, 70]),
+            auto_join: random.chance(25),
+            move_percent: random.pick(&[0, 20]),
+            begins_fixed: random.chance(25),
+        };
+        Self {
+            voters: random.pick(&[1, 1, 2, 3, 3]),
+            observers: random.pick(&[1, 2, 3]),
+            has_directories: true,
+            changes: Some(changes),
+            ..plan
         }
     }
 }

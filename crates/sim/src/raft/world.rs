@@ -3,15 +3,16 @@
 use std::collections::BTreeMap;
 
 use highwater_raft::{
-    Content, CorrelationId, FetchedBatch, Output, Payload, ReplicaKey, Request, Response, RoleName, SnapshotId,
-    VoterSet, Write,
+    AddVoter, Content, CorrelationId, Endpoint, FetchedBatch, KRaftVersion, KRaftVersions, Membership, Output, Payload,
+    RaftConfig, RemoveVoter, ReplicaKey, Request, Response, RoleName, SnapshotId, Voter, VoterSet, VoterSetup, Write,
 };
 use highwater_types::{DirectoryId, ErrorCode, LeaderEpoch, NodeId, Offset, Uuid};
 
+use super::book::Book;
 use super::disk::{Batch, Disk};
 use super::judge::Judge;
 use super::node::{Node, Token};
-use super::plan::Plan;
+use super::plan::{Changes, Plan};
 use crate::links::Links;
 use crate::queue::Queue;
 use crate::{Random, Trace};
@@ -29,6 +30,10 @@ enum Event {
     Stored { node: usize, incarnation: u64 },
     /// The log is on the disk.
     Synced { node: usize, incarnation: u64, generation: u64, end: Offset },
+    /// A node that is to be a voter has said what it supports.
+    Versions { node: usize, incarnation: u64, correlation: CorrelationId },
+    /// An administrator wants a voter more, or less.
+    Changes,
     /// A snapshot that was fetched is loaded.
     Loaded { node: usize, incarnation: u64, id: SnapshotId },
     /// Somebody takes a snapshot.
@@ -50,7 +55,10 @@ struct World<'t, 'f> {
     queue: Queue<Event>,
     links: Links,
     nodes: Vec<Node>,
+    /// Who decides as configured.
     voters: VoterSet,
+    /// Who decides by what is in the logs.
+    book: Book,
     judge: Judge,
     /// What was asked for by each request for a vote.
     votes: BTreeMap<Token, (ReplicaKey, LeaderEpoch)>,
@@ -65,6 +73,17 @@ struct World<'t, 'f> {
 pub(crate) fn run(seed: u64, trace: &mut Trace<'_>) {
     let mut random = Random::new(seed);
     let plan = Plan::draw(&mut random);
+    play(random, plan, trace);
+}
+
+/// Plays the history that belongs to `seed`, with voters that come and go.
+pub(crate) fn run_voters(seed: u64, trace: &mut Trace<'_>) {
+    let mut random = Random::new(seed);
+    let plan = Plan::draw_changes(&mut random);
+    play(random, plan, trace);
+}
+
+fn play(mut random: Random, plan: Plan, trace: &mut Trace<'_>) {
     trace.say(|| format!("{plan:?}"));
     let key = |id: usize| {
         let id = u32::try_from(id).expect("there are few nodes");
@@ -73,8 +92,26 @@ pub(crate) fn run(seed: u64, trace: &mut Trace<'_>) {
     };
     let nodes: Vec<Node> =
         (0..plan.voters + plan.observers).map(|id| Node::new(key(id), random.pick(&[1000, 1000, 900, 1100]))).collect();
-    let voters = VoterSet::new((0..plan.voters).map(key).collect());
-    let spare_disks = if plan.has_directories { (plan.voters - 1) / 2 } else { 0 };
+    let mut nodes = nodes;
+    let mut voters = VoterSet::new((0..plan.voters).map(key).collect());
+    let mut first = Membership::default();
+    if let Some(changes) = &plan.changes {
+        nodes.iter_mut().for_each(|node| node.endpoints = vec![endpoint(1)]);
+        let voter = |node: &Node| Voter {
+            key: node.key,
+            endpoints: node.endpoints.clone(),
+            kraft_versions: KRaftVersions::SUPPORTED,
+        };
+        if changes.begins_fixed {
+            voters = VoterSet::new(voters.iter().map(|key| ReplicaKey { directory: None, ..key }).collect());
+        } else {
+            let described = VoterSet::of(nodes.iter().take(plan.voters).map(voter).collect());
+            first = Membership { kraft_version: KRaftVersion::DYNAMIC, voters: described };
+            voters = VoterSet::default();
+        }
+    }
+    // Voters are removed and added while some disks are gone: a majority of those that are left could be lost.
+    let spare_disks = if plan.has_directories && plan.changes.is_none() { (plan.voters - 1) / 2 } else { 0 };
     let mut world = World {
         random,
         now_ms: 0,
@@ -82,6 +119,7 @@ pub(crate) fn run(seed: u64, trace: &mut Trace<'_>) {
         links: Links::new(plan.links),
         nodes,
         voters,
+        book: Book::new(first),
         judge: Judge::default(),
         votes: BTreeMap::new(),
         values: 0,
@@ -91,6 +129,11 @@ pub(crate) fn run(seed: u64, trace: &mut Trace<'_>) {
         plan,
     };
     world.play();
+}
+
+/// Where a node is reached.
+fn endpoint(port: u16) -> Endpoint {
+    Endpoint { listener: "CONTROLLER".to_owned(), host: "localhost".to_owned(), port }
 }
 
 /// Bytes of a snapshot.
@@ -114,6 +157,9 @@ impl World<'_, '_> {
         self.queue.put(self.plan.append_every_ms, Event::Appends);
         self.queue.put(self.plan.fault_every_ms, Event::Breaks);
         self.queue.put(self.plan.snapshot_every_ms, Event::Snapshots);
+        if let Some(changes) = &self.plan.changes {
+            self.queue.put(changes.every_ms, Event::Changes);
+        }
         let chaos_ms = self.plan.chaos_ms;
         self.run_until(chaos_ms);
         self.heal();
@@ -128,7 +174,11 @@ impl World<'_, '_> {
         // Who has much to fetch gets it in time.
         self.plan.batches_max = 1000;
         self.queue.retain(|event| {
-            !matches!(event, Event::Breaks | Event::Appends | Event::Snapshots | Event::Restarts { .. })
+            let is_over = matches!(
+                event,
+                Event::Breaks | Event::Appends | Event::Snapshots | Event::Changes | Event::Restarts { .. }
+            );
+            !is_over
         });
         for index in 0..self.nodes.len() {
             self.nodes[index].paused_until_ms = 0;
@@ -145,7 +195,9 @@ impl World<'_, '_> {
         for node in &self.nodes {
             let raft = node.raft.as_ref().expect("every node runs");
             let known = raft.high_watermark();
-            assert!(known == Some(end), "{} knows of {known:?} and not of {end}", node.key);
+            // Voters may have something to say of themselves.
+            let is_behind = known < Some(end) || (self.plan.changes.is_none() && known != Some(end));
+            assert!(!is_behind, "{} knows of {known:?} and not of {end}", node.key);
         }
     }
 
@@ -169,11 +221,13 @@ impl World<'_, '_> {
             | Event::Stored { node, .. }
             | Event::Synced { node, .. }
             | Event::Loaded { node, .. }
+            | Event::Versions { node, .. }
             | Event::Wakes { node } => *node,
             Event::Restarts { node } => return self.start(*node),
             Event::Snapshots => return self.take_snapshot(),
             Event::Appends => return self.append_somewhere(),
             Event::Breaks => return self.break_something(),
+            Event::Changes => return self.change_voters(),
         };
         let paused_until_ms = self.nodes[node].paused_until_ms;
         if self.now_ms < paused_until_ms {
@@ -185,7 +239,9 @@ impl World<'_, '_> {
             Event::Synced { incarnation: of, generation, .. } => {
                 *of == incarnation && *generation == self.nodes[node].disk.generation
             }
-            Event::Stored { incarnation: of, .. } | Event::Loaded { incarnation: of, .. } => *of == incarnation,
+            Event::Stored { incarnation: of, .. }
+            | Event::Loaded { incarnation: of, .. }
+            | Event::Versions { incarnation: of, .. } => *of == incarnation,
             _ => true,
         };
         if is_current && self.nodes[node].raft.is_some() {
@@ -214,9 +270,14 @@ impl World<'_, '_> {
                         .iter()
                         .map(|Batch { base, end, epoch, .. }| FetchedBatch { base: *base, end: *end, epoch: *epoch })
                         .collect();
+                    let controls = self.book.controls(&batches);
                     node.answers.entry(token.correlation).or_insert(batches);
                     let is_part = matches!(response, Response::FetchSnapshot(_));
-                    let payload = if is_part { Payload::Bytes(bytes) } else { Payload::Batches(&offered) };
+                    let payload = if is_part {
+                        Payload::Bytes(bytes)
+                    } else {
+                        Payload::Records { batches: &offered, controls: &controls }
+                    };
                     if is_part {
                         node.bytes = bytes;
                     }
@@ -234,12 +295,16 @@ impl World<'_, '_> {
                 node.disk.end_sync();
                 raft.synced(now, end);
             }
-            Event::Loaded { id, .. } => raft.snapshot_loaded(now, id),
+            Event::Loaded { id, .. } => {
+                let membership = self.book.membership(&self.judge.snapshot(id));
+                raft.snapshot_loaded_with(now, id, membership);
+            }
+            Event::Versions { correlation, .. } => raft.handle_versions(now, correlation, KRaftVersions::SUPPORTED),
             Event::Wakes { .. } => {
                 node.wakes_at_ms = None;
                 raft.handle_timeout(now);
             }
-            Event::Restarts { .. } | Event::Appends | Event::Snapshots | Event::Breaks => {
+            Event::Restarts { .. } | Event::Appends | Event::Snapshots | Event::Breaks | Event::Changes => {
                 unreachable!("not about a running node")
             }
         }
@@ -279,15 +344,26 @@ impl World<'_, '_> {
             }
             Output::Write(write) => self.write(index, write),
             Output::Send { to, request, correlation } => self.send(index, to, &request, correlation),
-            Output::SendToBootstrap { .. } | Output::AskVersions { .. } => {
-                unreachable!("the voters are configured, and nobody is added")
+            Output::SendToBootstrap { server, request, correlation } => {
+                self.send(index, NodeId::new(server), &request, correlation);
+            }
+            Output::AskVersions { correlation, .. } => {
+                let at_ms = self.now_ms + self.random.between(0, self.plan.links.delay_ms_max);
+                let event = if self.random.chance(90) {
+                    Event::Versions { node: index, incarnation, correlation }
+                } else {
+                    Event::Fails { node: index, token: Token { node: index, incarnation, correlation } }
+                };
+                self.queue.put(at_ms, event);
             }
             Output::Reply { token, response } => self.reply(index, token, response),
             Output::HighWatermark(end) => {
                 let all = self.nodes.iter().map(|node| (node.key, &node.disk));
                 let all = all.chain(self.lost_disks.iter().map(|(key, disk)| (*key, disk)));
-                let voters: Vec<&Disk> =
-                    all.filter(|(key, _)| self.voters.contains(*key)).map(|(_, disk)| disk).collect();
+                // Outputs are carried out in their order: the log says who decides at this moment.
+                let said = self.book.membership(&self.nodes[index].disk.whole()).voters;
+                let deciding = if said.is_empty() { &self.voters } else { &said };
+                let voters: Vec<&Disk> = all.filter(|(key, _)| deciding.contains(*key)).map(|(_, disk)| disk).collect();
                 self.judge.committed(&self.nodes[index], end, &voters);
             }
             Output::Role { role: RoleName::Leader, epoch, .. } => self.judge.elected(&self.nodes[index], epoch),
@@ -301,13 +377,19 @@ impl World<'_, '_> {
         match write {
             Write::Append { base, epoch, content } => {
                 self.values += 1;
-                let records = match content {
+                let records = match &content {
                     Content::LeaderChange { .. } => 1,
-                    Content::FirstLeaderChange { .. } | Content::Raised { .. } | Content::Voters { .. } => {
-                        unreachable!("the voters are fixed")
+                    Content::FirstLeaderChange { .. } => 3,
+                    Content::Raised { .. } => 2,
+                    Content::Voters(after) => {
+                        let whole = node.disk.whole();
+                        let (before, last) = (self.book.membership(&whole).voters, self.book.last_change(&whole));
+                        self.judge.voters_change(node, epoch, &before, after, last);
+                        1
                     }
-                    Content::Batch { records, .. } => records,
+                    Content::Batch { records, .. } => *records,
                 };
+                self.book.write(self.values, &content);
                 let end = base.plus(u64::from(records));
                 let batch = Batch { base, end, epoch, value: self.values };
                 node.disk.append(batch);
@@ -355,6 +437,9 @@ impl World<'_, '_> {
     }
 
     fn reply(&mut self, from: usize, token: Token, mut response: Response) {
+        if token.node == ADMINISTRATOR {
+            return;
+        }
         if let Response::Vote(answer) = &response
             && answer.granted
             && let Some((candidate, epoch)) = self.votes.get(&token)
@@ -395,7 +480,79 @@ impl World<'_, '_> {
         self.trace.say(|| format!("{}: {index} starts", self.now_ms));
         let (voters, seed) = (self.voters.clone(), self.random.bits());
         self.nodes[index].wakes_at_ms = None;
-        self.nodes[index].start(self.now_ms, voters, seed);
+        let (known, config) = self.known_at_start(index);
+        self.nodes[index].start(self.now_ms, voters, known, config, seed);
+        self.carry_out(index);
+    }
+
+    /// What a node finds of the voters on its disk, and how it looks for them.
+    fn known_at_start(&mut self, index: usize) -> (VoterSetup, RaftConfig) {
+        let Some(changes) = &self.plan.changes else { return (VoterSetup::default(), RaftConfig::default()) };
+        if self.random.chance(changes.move_percent) {
+            self.nodes[index].endpoints = vec![endpoint(u16::try_from(self.random.between(2, 9)).expect("small"))];
+        }
+        let bootstrap_servers = u32::try_from(self.plan.voters).expect("small");
+        let config = RaftConfig { auto_join: changes.auto_join, bootstrap_servers, ..RaftConfig::default() };
+        let Node { disk, endpoints, .. } = &self.nodes[index];
+        let (snapshot, from) = match disk.newest_snapshot() {
+            Some((id, batches)) => (Some((id.end, self.book.membership(batches))), id.end),
+            // Only those that were voters from the beginning have the bootstrap checkpoint.
+            None if index < self.plan.voters => (Some((Offset::ZERO, self.book.first().clone())), Offset::ZERO),
+            None => (None, Offset::ZERO),
+        };
+        let behind: Vec<Batch> = disk.log().iter().filter(|batch| from <= batch.base).copied().collect();
+        let controls = self.book.controls(&behind);
+        let known = VoterSetup { snapshot, controls, endpoints: endpoints.clone() };
+        self.nodes[index].known_from = from;
+        (known, config)
+    }
+
+    /// An administrator asks some leader for a voter more or less. Nobody waits for the answer.
+    fn change_voters(&mut self) {
+        let Some(Changes { every_ms, add_percent, .. }) = self.plan.changes.clone() else { return };
+        let next_ms = self.now_ms + self.random.between(1, 2 * every_ms);
+        self.queue.put(next_ms, Event::Changes);
+        let leads = |index: &usize| {
+            self.role(*index) == Some(RoleName::Leader) && self.nodes[*index].paused_until_ms <= self.now_ms
+        };
+        let leaders: Vec<usize> = (0..self.nodes.len()).filter(leads).collect();
+        if leaders.is_empty() {
+            return;
+        }
+        let index = leaders[self.random.index(leaders.len())];
+        let Some(raft) = &self.nodes[index].raft else { return };
+        if !raft.kraft_version().is_dynamic() {
+            return self.raise(index);
+        }
+        let voters: Vec<ReplicaKey> = raft.voters().iter().collect();
+        let others: Vec<usize> =
+            (0..self.nodes.len()).filter(|other| !voters.contains(&self.nodes[*other].key)).collect();
+        let adds = !others.is_empty() && (voters.len() < 2 || self.random.chance(add_percent));
+        let request = if adds {
+            let Node { key, endpoints, .. } = &self.nodes[others[self.random.index(others.len())]];
+            let ack_when_committed = self.random.chance(50);
+            Request::AddVoter(AddVoter { key: *key, endpoints: endpoints.clone(), ack_when_committed })
+        } else {
+            Request::RemoveVoter(RemoveVoter { key: voters[self.random.index(voters.len())] })
+        };
+        self.trace.say(|| format!("{}: {index} is asked by an administrator: {request:?}", self.now_ms));
+        let token = Token { node: ADMINISTRATOR, incarnation: 0, correlation: CorrelationId(0) };
+        let node = &mut self.nodes[index];
+        let now = node.ticks(self.now_ms);
+        if let Some(raft) = &mut node.raft {
+            raft.handle_request(now, token, request);
+        }
+        self.carry_out(index);
+    }
+
+    /// An administrator wants the voters in the log.
+    fn raise(&mut self, index: usize) {
+        let node = &mut self.nodes[index];
+        let now = node.ticks(self.now_ms);
+        if let Some(raft) = &mut node.raft {
+            let raised = raft.raise_kraft_version(now, KRaftVersion::DYNAMIC, false);
+            self.trace.say(|| format!("{}: {index} raises kraft.version: {raised:?}", self.now_ms));
+        }
         self.carry_out(index);
     }
 
@@ -430,7 +587,8 @@ impl World<'_, '_> {
             && let Some(committed) = raft.high_watermark()
             && node.paused_until_ms <= self.now_ms
         {
-            let ends: Vec<&Batch> = node.disk.log().iter().filter(|batch| batch.end <= committed).collect();
+            let ends: Vec<&Batch> =
+                node.disk.log().iter().filter(|batch| batch.end <= committed && node.known_from <= batch.end).collect();
             if !ends.is_empty() {
                 let last = ends[self.random.index(ends.len())];
                 let id = SnapshotId { end: last.end, epoch: last.epoch };
@@ -438,9 +596,13 @@ impl World<'_, '_> {
                     node.disk.whole().into_iter().take_while(|batch| batch.end <= id.end).collect();
                 self.trace.say(|| format!("{}: {index} takes snapshot {id}", self.now_ms));
                 self.judge.snapshot_taken(id, &batches);
+                let said = self.book.membership(&batches);
+                assert_eq!(raft.membership_at(id.end), said, "{} says who decides at {id}", node.key);
                 node.disk.put_snapshot(id, batches);
                 raft.snapshot_taken(id);
                 if self.random.chance(50) && raft.has_snapshot(id) {
+                    // The machine forgets at once who decided before, the disk when it is its turn.
+                    node.known_from = node.known_from.max(id.end);
                     raft.drop_prefix(id);
                 }
                 self.carry_out(index);
@@ -505,6 +667,8 @@ impl World<'_, '_> {
     }
 }
 
+/// Who asks and is no node.
+const ADMINISTRATOR: usize = usize::MAX;
 /// How long a request waits for its answer.
 const REQUEST_TIMEOUT_MS: u64 = 2000;
 /// Within this time after all is well a leader must be there.
