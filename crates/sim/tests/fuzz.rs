@@ -2,7 +2,7 @@
 //!
 //! `cargo run --release -p highwater-sim -- log --seeds 0..10000` plays more of them, in half a minute.
 //!
-//! That they can fail is proven by `crates/sim/faults/run`, which plants twenty-four faults, each of which a history notices:
+//! That they can fail is proven by `crates/sim/faults/run`, which plants twenty-eight faults, each of which a history notices:
 //!
 //! | fault | first seed that notices |
 //! | --- | --- |
@@ -30,6 +30,10 @@
 //! | use an answer of an earlier epoch | 3 of `cluster` |
 //! | truncate to the high watermark | 3 of `cluster` |
 //! | forget an unclean end | 19 of `cluster` |
+//! | elect whom the topic does not allow | 5 of `cluster` |
+//! | change the voters before the last change is committed | 2 of `voters` |
+//! | change the voters before the own epoch is committed | 18 of `voters` |
+//! | keep voters whose record was cut off | 676 of `voters` |
 
 use std::ops::Range;
 use std::panic::catch_unwind;
