@@ -139,6 +139,7 @@ fn run(leader: &mut Option<Leader>, line: &str) -> String {
                 None => writeln!(out, "unmoved").unwrap(),
             }
         }
+        ["start", at] => leader.log_start_raised(offset(at)),
         ["low", start] => match leader.low_watermark(offset(start)) {
             Some(low) => writeln!(out, "low watermark {low}").unwrap(),
             None => writeln!(out, "not known").unwrap(),

@@ -24,6 +24,8 @@ pub struct Leader {
     pub(super) partition_epoch: PartitionEpoch,
     /// End of the log when this leader epoch began.
     pub(super) epoch_start: Offset,
+    /// Where the log begins, as far as the leader was told.
+    pub(super) log_start: Offset,
     /// Invariant: `high_watermark <= log_end`.
     pub(super) log_end: Offset,
     /// Never goes back.
@@ -62,6 +64,7 @@ impl Leader {
             leader_epoch,
             partition_epoch,
             epoch_start: log_end,
+            log_start: Offset::ZERO,
             log_end,
             high_watermark,
             replica_count: 0,
@@ -93,6 +96,11 @@ impl Leader {
         assert!(self.log_end <= log_end, "a leader only appends");
         self.log_end = log_end;
         self.advance_high_watermark()
+    }
+
+    /// Records before `start` have been deleted. Followers that still have what they take for them do not join.
+    pub fn log_start_raised(&mut self, start: Offset) {
+        self.log_start = self.log_start.max(start);
     }
 
     /// Feeds one event. Late and repeated ones are dropped: a lossy network makes them.

@@ -65,7 +65,11 @@ impl Leader {
         // The high watermark of a new leader may be behind the true one, which is at most where its epoch
         // began (KAFKA-7128).
         let needed = self.high_watermark.max(self.epoch_start);
-        let joins = |remote: &Remote| remote.is_eligible() && remote.log_end.is_some_and(|end| needed <= end);
+        // Of what is deleted here nothing is left to compare: a follower may have other records there, and has to
+        // delete them before it can be elected. It does so with the answer to this fetch.
+        let begins = |remote: &Remote| remote.log_start.is_none_or(|start| self.log_start <= start);
+        let joins =
+            |remote: &Remote| remote.is_eligible() && remote.log_end.is_some_and(|end| needed <= end) && begins(remote);
         if self.remote(node).is_some_and(joins) {
             let isr = self.isr.iter().copied().chain([node]).collect();
             self.propose(isr, Some(node));

@@ -293,8 +293,11 @@ fn read(
     }
     let mut has_news = false;
     if let Some(fetch) = follower.filter(|_| is_first) {
-        let now = context.now;
-        let fed = locked.with_leader(now, |leader, now| leader.handle(now, Input::FollowerFetch(fetch)));
+        let (now, log_start) = (context.now, locked.log().log_start());
+        let fed = locked.with_leader(now, |leader, now| {
+            leader.log_start_raised(log_start);
+            leader.handle(now, Input::FollowerFetch(fetch));
+        });
         has_news = fed.is_some_and(|((), has_news)| has_news);
         slice.high_watermark = locked.log().high_watermark();
     }

@@ -32,7 +32,9 @@ impl Node {
     /// Tells the leader of a partition something, if this node has it.
     pub(super) fn lead(&mut self, ctx: &mut Context<'_, '_>, key: PartitionKey, input: Input) {
         let now = self.ticks(ctx.now_ms);
+        let log_start = self.disk.logs.get(&key).map_or(Offset::ZERO, |log| Offset::new(log.start()));
         let Some(leader) = self.leader_mut(&key) else { return };
+        leader.log_start_raised(log_start);
         leader.handle(now, input);
         self.drain_leader(ctx, key);
     }
