@@ -1,11 +1,15 @@
 #![doc = include_str!("../README.md")]
 #![forbid(unsafe_code)]
 
+mod config;
 mod encode;
 mod interceptor;
 mod record;
 mod result;
 
+pub use config::{
+    Acks, CheckedProducerConfig, ConfigError, ConfigKey, PRODUCER_CONFIG_KEYS, PartitionerKind, ProducerConfig,
+};
 pub use encode::{Encode, EncodeContext, EncodeError, PrepareError, RecordEncoder, RecordPart};
 pub use interceptor::{Interceptor, Interceptors};
 pub use record::{Header, ProducerRecord, SerializedRecord};
