@@ -4,6 +4,7 @@
 mod config;
 mod encode;
 mod interceptor;
+mod partitioner;
 mod record;
 mod result;
 
@@ -12,5 +13,6 @@ pub use config::{
 };
 pub use encode::{Encode, EncodeContext, EncodeError, PrepareError, RecordEncoder, RecordPart};
 pub use interceptor::{Interceptor, Interceptors};
+pub use partitioner::{ConsistentRandom, KeyHash, PartitionChoice, PartitionQuery, Partitioner, RoundRobin};
 pub use record::{Header, ProducerRecord, SerializedRecord};
 pub use result::{ProduceError, RecordMetadata};
