@@ -1,5 +1,6 @@
 //! A record, as the application gives it and as bytes.
 
+use highwater_records::HeaderView;
 use highwater_types::{PartitionIndex, TimestampMs, TopicName};
 
 /// A key with a value, beside the record's own.
@@ -77,4 +78,20 @@ pub struct SerializedRecord<'a> {
     pub value: Option<&'a [u8]>,
     /// The headers, in order.
     pub headers: &'a [Header],
+}
+
+/// Lends `headers` to `use_them` as batches take them. Allocates only if there are many.
+pub(crate) fn with_views<R>(headers: &[Header], use_them: impl FnOnce(&[HeaderView<'_>]) -> R) -> R {
+    const FEW: usize = 8;
+    fn view(header: &Header) -> HeaderView<'_> {
+        HeaderView { key: header.key.as_bytes(), value: header.value.as_deref() }
+    }
+    let mut few = [HeaderView { key: &[], value: None }; FEW];
+    match few.get_mut(..headers.len()) {
+        Some(views) => {
+            views.iter_mut().zip(headers).for_each(|(to, header)| *to = view(header));
+            use_them(views)
+        }
+        None => use_them(&headers.iter().map(view).collect::<Vec<_>>()),
+    }
 }

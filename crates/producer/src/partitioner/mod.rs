@@ -2,9 +2,12 @@
 
 mod keyed;
 mod round_robin;
+mod sticky;
 
 pub use keyed::{ConsistentRandom, KeyHash};
 pub use round_robin::RoundRobin;
+
+pub(crate) use sticky::{Queue, Sticky, choose};
 
 use highwater_types::{PartitionIndex, TopicName};
 
