@@ -35,7 +35,7 @@ pub enum Output<T> {
 /// Why somebody need not wait any more.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Wake {
-    /// Try again with `send_after`: what was missing is there.
+    /// Try again with [`send_after`](crate::Producer::send_after): what was missing is there.
     Ready,
     /// It took too long.
     TimedOut,
