@@ -18,8 +18,13 @@ pub(crate) struct Sequences {
 }
 
 impl Sequences {
-    /// Whether batches in flight belong to another identity than `identity`.
-    pub(crate) fn is_stale(&self, identity: Identity) -> bool {
+    /// Whether the broker has acknowledged a batch of `identity`. One that knows nothing of a producer takes any number
+    /// from it, so that a second batch could be stored before a first one that was lost, and the first one never.
+    pub(crate) fn is_established(&self, identity: Identity) -> bool {
+        !self.is_stale(identity) && self.last_acked.is_some()
+    }
+
+    fn is_stale(&self, identity: Identity) -> bool {
         self.identity != Some(identity)
     }
 

@@ -7,7 +7,7 @@ use highwater_types::{NodeId, Ticks};
 use super::Request;
 use crate::accumulator::{BatchId, PartitionRef};
 use crate::output::{ProduceBatch, ProduceRequest};
-use crate::{Output, Producer, RequestId};
+use crate::{Output, Producer, ProducerConfig, RequestId};
 
 /// Whether a partition has something to send.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -48,7 +48,15 @@ impl<T> Producer<T> {
             return (oldest == Some(first)).then_some(first);
         }
         let is_in_flight = oldest.is_some_and(|id| batches.at(id).stamp.is_some());
-        let must_wait = is_in_flight && partition.sequences.is_stale(identity) || partition.sequences.is_unresolved();
+        // Brokers remember this many batches. One more, and they would not know the oldest again if it has to be repeated.
+        let window = ProducerConfig::IDEMPOTENT_IN_FLIGHT_MAX as usize;
+        // Those that were aborted unsent lie between.
+        let outstanding = partition.untold.iter().map(|id| batches.at(*id));
+        let outstanding = outstanding.take_while(|batch| batch.stamp.is_some() || batch.outcome.is_some());
+        let is_window_full = window <= outstanding.filter(|batch| batch.stamp.is_some()).count();
+        let must_wait = is_window_full
+            || is_in_flight && !partition.sequences.is_established(identity)
+            || partition.sequences.is_unresolved();
         (!must_wait).then_some(first)
     }
 
