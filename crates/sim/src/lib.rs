@@ -5,6 +5,7 @@ mod disk;
 mod fuzz;
 mod group;
 mod links;
+mod producer;
 mod queue;
 mod raft;
 mod random;

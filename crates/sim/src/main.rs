@@ -43,6 +43,8 @@ enum Name {
     Voters,
     /// A whole cluster: controllers, brokers, producers.
     Cluster,
+    /// A producer before faulty brokers.
+    Producer,
 }
 
 impl From<Name> for World {
@@ -54,6 +56,7 @@ impl From<Name> for World {
             Name::Raft => Self::Raft,
             Name::Voters => Self::Voters,
             Name::Cluster => Self::Cluster,
+            Name::Producer => Self::Producer,
         }
     }
 }

@@ -2,7 +2,7 @@
 //!
 //! `cargo run --release -p highwater-sim -- log --seeds 0..10000` plays more of them, in half a minute.
 //!
-//! That they can fail is proven by `crates/sim/faults/run`, which plants twenty-eight faults, each of which a history notices:
+//! That they can fail is proven by `crates/sim/faults/run`, which plants thirty-one faults, each of which a history notices:
 //!
 //! | fault | first seed that notices |
 //! | --- | --- |
@@ -34,6 +34,9 @@
 //! | change the voters before the last change is committed | 2 of `voters` |
 //! | change the voters before the own epoch is committed | 18 of `voters` |
 //! | keep voters whose record was cut off | 676 of `voters` |
+//! | number what may be stored anew | 1 of `producer` |
+//! | forget that a partition has one batch at a time | 6 of `producer` |
+//! | put a repeat behind what came later | 4 of `producer` |
 
 use std::ops::Range;
 use std::panic::catch_unwind;
@@ -78,13 +81,18 @@ fn clusters_keep_what_is_acknowledged() {
 }
 
 #[test]
+fn producers_tell_the_truth() {
+    play(World::Producer, 0..200);
+}
+
+#[test]
 fn a_seed_is_one_history() {
     let told = |world: World, seed| {
         let mut lines = Vec::new();
         world.run(seed, &mut Trace::to(&mut |line| lines.push(line)).with_calls(true));
         lines
     };
-    for world in [World::Log, World::Dir, World::Group, World::Raft, World::Voters, World::Cluster] {
+    for world in [World::Log, World::Dir, World::Group, World::Raft, World::Voters, World::Cluster, World::Producer] {
         assert_eq!(told(world, 3), told(world, 3));
         assert_ne!(told(world, 3), told(world, 4));
     }

@@ -43,6 +43,7 @@ const MAY_DEPEND_ON: &[(&str, &[&str])] = &[
             "group",
             "txn",
             "assignor",
+            "producer",
             "records",
             "types",
         ],

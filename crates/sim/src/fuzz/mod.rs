@@ -26,6 +26,8 @@ pub enum World {
     Voters,
     /// A whole cluster: controllers, brokers, producers.
     Cluster,
+    /// A producer before faulty brokers.
+    Producer,
 }
 
 impl World {
@@ -39,6 +41,7 @@ impl World {
             Self::Raft => "raft",
             Self::Voters => "voters",
             Self::Cluster => "cluster",
+            Self::Producer => "producer",
         }
     }
 
@@ -55,6 +58,7 @@ impl World {
             Self::Raft => crate::raft::run(seed, trace),
             Self::Voters => crate::raft::run_voters(seed, trace),
             Self::Cluster => crate::cluster::run(seed, trace),
+            Self::Producer => crate::producer::run(seed, trace),
         }
     }
 
