@@ -82,7 +82,7 @@ fn clusters_keep_what_is_acknowledged() {
 
 #[test]
 fn producers_tell_the_truth() {
-    play(World::Producer, 0..200);
+    play(World::Producer, 0..60);
 }
 
 #[test]
