@@ -22,7 +22,7 @@ use highwater_log::{
     AppendOrigin, AppendSet, CachedDisk, CheckedLogConfig, DirOptions, Log, LogDir, OpenCounts, OpenedDir, RealDisk,
 };
 use highwater_records::{BatchBuilder, BatchOptions};
-use highwater_testkit::heap::{MeasuringAllocator, bytes_in_use};
+use highwater_testsupport::heap::{MeasuringAllocator, bytes_in_use};
 use highwater_types::{LeaderEpoch, PartitionIndex, TimestampMs, TopicId, TopicName, TopicPartition, Uuid};
 use nix::sys::resource::{Resource, UsageWho, getrusage, setrlimit};
 

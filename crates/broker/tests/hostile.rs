@@ -13,7 +13,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use common::{Client, TestBroker, batch};
-use highwater_testkit::heap::{MeasuringAllocator, bytes_in_use, bytes_in_use_max, reset_peak};
+use highwater_testsupport::heap::{MeasuringAllocator, bytes_in_use, bytes_in_use_max, reset_peak};
 use highwater_types::ErrorCode;
 use highwater_wire::messages::join_group_request::JoinGroupRequestProtocol;
 use highwater_wire::messages::{

@@ -8,7 +8,7 @@ use std::fmt::Write as _;
 use highwater_coordinator::{
     Append, Coordinator, CoordinatorConfig, Entry, Now, Output, Reply, Shard, Step, Ticks, Timers, Token,
 };
-use highwater_testkit::{Runner, run_file};
+use highwater_testsupport::{Runner, run_file};
 use highwater_types::{ErrorCode, LeaderEpoch, Offset, TimestampMs};
 
 /// Registers with names, and requests that wait for somebody to let them go.

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
-use highwater_testkit::history::{Key, Op, Outcome, Step};
+use highwater_testsupport::history::{Key, Op, Outcome, Step};
 use highwater_types::{LeaderEpoch, NodeId};
 use parking_lot::Mutex;
 

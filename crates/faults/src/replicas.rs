@@ -4,7 +4,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use highwater_records::{Entry, RecordSet};
-use highwater_testkit::history::Key;
+use highwater_testsupport::history::Key;
 use highwater_types::NodeId;
 
 /// Compares the logs of all replicas of `key` below `end`, which all of them had when they were stopped.

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::fmt::{self, Write as _};
 use std::time::Duration;
 
-use highwater_testkit::history::{self, Anomaly, Key, Op, Outcome, Step};
+use highwater_testsupport::history::{self, Anomaly, Key, Op, Outcome, Step};
 
 use crate::nemesis::{Event, Means};
 use crate::recorder::Seen;

@@ -8,7 +8,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use highwater_sim::Random;
-use highwater_testkit::history::Key;
+use highwater_testsupport::history::Key;
 use highwater_types::{ErrorCode, NodeId};
 
 use crate::Args;

@@ -15,7 +15,7 @@ use highwater_group::{
     GroupRecord, GroupShard, OffsetCommit, OffsetDelete, OffsetFetch, OffsetToCommit, Request, Response, Subscription,
     Topics,
 };
-use highwater_testkit::{Runner, run_file};
+use highwater_testsupport::{Runner, run_file};
 use highwater_types::{
     ErrorCode, LeaderEpoch, Offset, PartitionIndex, ProducerEpoch, ProducerId, TimestampMs, TopicId,
 };

@@ -7,7 +7,7 @@ mod support;
 use std::path::Path;
 
 use highwater_log::{CachedDisk, DirOptions, Log, LogDir, OpenedDir, RealDisk};
-use highwater_testkit::heap::{MeasuringAllocator, bytes_in_use};
+use highwater_testsupport::heap::{MeasuringAllocator, bytes_in_use};
 use highwater_types::{PartitionIndex, TopicName, TopicPartition};
 use support::*;
 

@@ -4,7 +4,7 @@
 
 use std::path::{Path, PathBuf};
 
-use highwater_testkit::log_scenario::{find_scenarios, replay};
+use highwater_testsupport::log_scenario::{find_scenarios, replay};
 
 fn data() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/data")

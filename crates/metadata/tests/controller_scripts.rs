@@ -10,7 +10,7 @@ use highwater_metadata::{
     PartitionChange, PartitionImage, ReassignPartition, RegisterController, ReplaceResource, ReplicaAssignment,
     ResourceKind, StaticConfig, TopicSelector, UpdateFeatures, UpgradeType,
 };
-use highwater_testkit::{Runner, run_file};
+use highwater_testsupport::{Runner, run_file};
 use highwater_types::{
     BrokerEpoch, DirectoryId, LeaderEpoch, NodeId, Offset, PartitionEpoch, PartitionIndex, Ticks, TopicId, Uuid,
 };

@@ -10,7 +10,7 @@ use highwater_raft::{
     LogShape, Membership, Output, Payload, QuorumState, Raft, RaftConfig, RemoveVoter, ReplicaKey, Request, Response,
     Setup, SnapshotAnswer, SnapshotId, UpdateVoter, Vote, VoteAnswer, Voter, VoterSet, VoterSetup, Write,
 };
-use highwater_testkit::{Runner, run_file};
+use highwater_testsupport::{Runner, run_file};
 use highwater_types::{DirectoryId, ErrorCode, LeaderEpoch, NodeId, Offset, Ticks, Uuid};
 
 fn epoch(word: &str) -> LeaderEpoch {

@@ -14,8 +14,8 @@ use highwater_records::{BatchView, Codec, Compression, DecompressLimit, LegacyBu
 use highwater_records::{RecordSet, crc32, crc32c, retained_empty};
 use serde_json::Value;
 
-#[expect(unreachable_pub, reason = "the testkit, whose file this is, publishes it")]
-#[path = "../../testkit/src/validator_cases.rs"]
+#[expect(unreachable_pub, reason = "the test support, whose file this is, publishes it")]
+#[path = "../../testsupport/src/validator_cases.rs"]
 mod validator_cases;
 
 fn data(name: &str) -> PathBuf {

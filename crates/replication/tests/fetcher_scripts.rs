@@ -4,7 +4,7 @@
 
 use highwater_replication::fetcher::{Assignment, FetchResponse, Fetcher, FetcherConfig, PartitionKey, SessionId};
 use highwater_replication::follower::{FetchDue, FetchPosition};
-use highwater_testkit::{Runner, run_file};
+use highwater_testsupport::{Runner, run_file};
 use highwater_types::{ErrorCode, LeaderEpoch, Offset, PartitionIndex, Ticks, TopicId};
 use std::fmt::Write as _;
 

@@ -7,7 +7,7 @@ use highwater_replication::follower::{
     LogState, Marks, Plan,
 };
 use highwater_replication::{EpochEnd, EpochTable};
-use highwater_testkit::{Runner, run_file};
+use highwater_testsupport::{Runner, run_file};
 use highwater_types::{ErrorCode, LeaderEpoch, NodeId, Offset, Ticks};
 use std::fmt::Write as _;
 

@@ -5,7 +5,7 @@
 use highwater_replication::leader::{
     Acks, FollowerFetch, Input, IsrAnswer, Leader, LeaderConfig, LeaderSetup, Output, ProposalId, RecoveryState, Ticks,
 };
-use highwater_testkit::{Runner, run_file};
+use highwater_testsupport::{Runner, run_file};
 use highwater_types::{BrokerEpoch, ErrorCode, LeaderEpoch, NodeId, Offset, PartitionEpoch};
 use std::fmt::Write as _;
 

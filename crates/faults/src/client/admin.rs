@@ -1,7 +1,7 @@
 //! Requests that change the cluster, and what it tells of itself.
 
 use highwater_broker::peer::PeerError;
-use highwater_testkit::history::Key;
+use highwater_testsupport::history::Key;
 use highwater_types::{ErrorCode, LeaderEpoch, NodeId};
 use highwater_wire::messages::alter_partition_reassignments_request::{ReassignablePartition, ReassignableTopic};
 use highwater_wire::messages::create_topics_request::{

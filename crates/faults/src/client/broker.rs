@@ -4,7 +4,7 @@ use std::time::{Duration, SystemTime};
 
 use highwater_broker::peer::{PeerConfig, PeerConnection, PeerError};
 use highwater_records::{BatchBuilder, BatchOptions, DecompressLimit, ProducerStamp, RecordSet};
-use highwater_testkit::history::Key;
+use highwater_testsupport::history::Key;
 use highwater_types::{ErrorCode, LeaderEpoch};
 use highwater_wire::messages::fetch_request::{FetchPartition, FetchTopic};
 use highwater_wire::messages::list_offsets_request::{ListOffsetsPartition, ListOffsetsTopic};

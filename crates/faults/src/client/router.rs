@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use highwater_broker::peer::PeerError;
-use highwater_testkit::history::Key;
+use highwater_testsupport::history::Key;
 use highwater_types::{LeaderEpoch, NodeId};
 
 use super::Broker;

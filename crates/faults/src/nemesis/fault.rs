@@ -3,7 +3,7 @@
 use std::fmt;
 
 use clap::ValueEnum;
-use highwater_testkit::history::Key;
+use highwater_testsupport::history::Key;
 use highwater_types::NodeId;
 
 use crate::network::Host;

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use highwater_sim::Random;
-use highwater_testkit::history::Key;
+use highwater_testsupport::history::Key;
 use highwater_types::NodeId;
 
 use super::{Fault, Kind};

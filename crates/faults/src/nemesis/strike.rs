@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use clap::ValueEnum;
-use highwater_testkit::history::Key;
+use highwater_testsupport::history::Key;
 use highwater_types::NodeId;
 
 use super::{Fault, Kind, Plan};

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
 use highwater_sim::Random;
-use highwater_testkit::history::{Key, Op, Outcome, Process, Step};
+use highwater_testsupport::history::{Key, Op, Outcome, Process, Step};
 
 use super::RETRY_PAUSE;
 use super::producer::kind;

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
-use highwater_testkit::history::Key;
+use highwater_testsupport::history::Key;
 
 use super::producer::kind;
 use crate::client::{PartitionState, Router};

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::thread::{self, JoinHandle};
 
 use highwater_sim::Random;
-use highwater_testkit::history::{Key, Process};
+use highwater_testsupport::history::{Key, Process};
 
 use super::consumer::{follow, read_again};
 use super::observer::observe;

@@ -10,7 +10,7 @@ mod show;
 mod topics;
 mod world;
 
-use highwater_testkit::{Runner, run_file};
+use highwater_testsupport::{Runner, run_file};
 
 fn runner() -> Runner {
     let mut world = world::World::new();

@@ -6,7 +6,7 @@
 mod bench;
 
 use bench::Bench;
-use highwater_testkit::run_file;
+use highwater_testsupport::run_file;
 
 fn run(path: &str) {
     run_file(path, || {

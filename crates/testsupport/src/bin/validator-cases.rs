@@ -6,7 +6,7 @@
 
 use std::process::ExitCode;
 
-use highwater_testkit::validator_cases;
+use highwater_testsupport::validator_cases;
 
 fn main() -> ExitCode {
     let Some(path) = std::env::args_os().nth(1) else {

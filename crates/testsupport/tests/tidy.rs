@@ -48,12 +48,12 @@ const MAY_DEPEND_ON: &[(&str, &[&str])] = &[
             "types",
         ],
     ),
-    ("testkit", &["log", "wire", "records", "types"]),
-    ("faults", &["broker", "records", "sim", "testkit", "types", "wire"]),
+    ("testsupport", &["log", "wire", "records", "types"]),
+    ("faults", &["broker", "records", "sim", "testsupport", "types", "wire"]),
     ("examples", &["client", "broker", "log", "records", "wire", "types"]),
     (
         "benches",
-        &["client", "broker", "assignor", "coordinator", "group", "log", "records", "wire", "types", "testkit"],
+        &["client", "broker", "assignor", "coordinator", "group", "log", "records", "wire", "types", "testsupport"],
     ),
 ];
 

@@ -7,7 +7,7 @@ use std::io::{self, Write};
 use std::path::Path;
 use std::process::ExitCode;
 
-use highwater_testkit::log_scenario::{find_scenarios, replay};
+use highwater_testsupport::log_scenario::{find_scenarios, replay};
 
 fn main() -> ExitCode {
     let mut out = io::stdout().lock();
