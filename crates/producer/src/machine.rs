@@ -294,6 +294,12 @@ impl<T> Producer<T> {
         self.outputs.pop_front()
     }
 
+    /// Whether there is something to be done.
+    #[must_use]
+    pub fn has_output(&self) -> bool {
+        !self.outputs.is_empty()
+    }
+
     /// When to call [`handle_timeout`](Self::handle_timeout); `None` for not before something else happens.
     #[must_use]
     pub const fn poll_timeout(&self) -> Option<Ticks> {

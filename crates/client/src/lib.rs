@@ -1,0 +1,28 @@
+#![doc = include_str!("../README.md")]
+
+pub mod admin;
+mod client;
+mod config;
+mod error;
+mod io;
+mod metadata;
+mod pending;
+mod producer;
+
+pub use admin::Admin;
+pub use client::Client;
+pub use config::{CLIENT_CONFIG_KEYS, ClientConfig, ConfigError};
+pub use error::{ClientError, ProtocolFault};
+pub use metadata::Node;
+pub use pending::Pending;
+pub use producer::{Delivery, Enqueue, Producer, ProducerBuilder, Send, SendError, TrySendError};
+
+pub use highwater_producer::{
+    Acks, Encode, EncodeContext, EncodeError, Header, Interceptor, KeyHash, PartitionChoice, PartitionQuery,
+    Partitioner, PartitionerKind, ProduceError, ProducerConfig, ProducerRecord, RecordMetadata, SerializedRecord,
+    Stats,
+};
+pub use highwater_records::Codec;
+pub use highwater_types::{
+    ErrorCode, LeaderEpoch, NodeId, Offset, PartitionIndex, TimestampMs, TopicId, TopicName, TopicPartition,
+};
