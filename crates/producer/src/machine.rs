@@ -2,12 +2,14 @@
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
+use highwater_records::BatchBuilder;
 use highwater_types::{ErrorCode, LeaderEpoch, NodeId, PartitionIndex, Ticks, TopicName};
 
-use crate::accumulator::{Accumulator, Append, Outcome, PartitionRef, TopicRef};
+use crate::accumulator::{Accumulator, Append, Outcome, PartitionRef, SizedRecord, TopicRef};
 use crate::backoff::Backoff;
 use crate::output::{CompletedBatch, FlushId};
 use crate::random::Random;
+use crate::record::with_views;
 use crate::sender::{Idempotence, Node, Readiness, Request};
 use crate::{
     CheckedProducerConfig, Input, Output, PartitionChoice, PartitionQuery, Partitioner, ProduceError, Refusal,
@@ -169,10 +171,17 @@ impl<T> Producer<T> {
     ///
     /// [`SendError`] with the token: see [`Refusal`].
     pub fn send(&mut self, now: Ticks, record: &SerializedRecord<'_>, token: T) -> Result<(), SendError<T>> {
-        match self.place(now, record) {
-            Ok(at) => self.append(now, at, record, token),
-            Err(reason) => Err(SendError { token, reason }),
-        }
+        with_views(record.headers, |headers| {
+            let sized = SizedRecord {
+                record,
+                headers,
+                bytes: BatchBuilder::record_size_max(record.key, record.value, headers),
+            };
+            match self.place(now, &sized) {
+                Ok(at) => self.append(now, at, &sized, token),
+                Err(reason) => Err(SendError { token, reason }),
+            }
+        })
     }
 
     /// Takes a record for which something was missing, with the memory that was set aside for it. Whatever comes of it,
@@ -317,14 +326,16 @@ impl<T> Producer<T> {
     }
 
     /// The partition that a record is for.
-    fn place(&mut self, now: Ticks, record: &SerializedRecord<'_>) -> Result<PartitionRef, Refusal> {
+    #[inline]
+    fn place(&mut self, now: Ticks, sized: &SizedRecord<'_>) -> Result<PartitionRef, Refusal> {
+        let record = sized.record;
         if self.life != Life::Open {
             return Err(Refusal::Closed);
         }
         if let Some(code) = self.fatal {
             return Err(Refusal::Fatal(code));
         }
-        self.check_size(record)?;
+        self.check_size(sized)?;
         let topic = record.topic;
         let missing = |partition| Refusal::Wait(WaitFor::Topic { topic: topic.clone(), partition });
         let found = self.accumulator.topics.find(topic).ok_or_else(|| missing(record.partition))?;
@@ -368,8 +379,9 @@ impl<T> Producer<T> {
         accumulator.sticky_partition(topic, random, is_slow)
     }
 
-    fn check_size(&self, record: &SerializedRecord<'_>) -> Result<(), Refusal> {
-        let bytes = Accumulator::<T>::size_max(record);
+    #[inline]
+    fn check_size(&self, record: &SizedRecord<'_>) -> Result<(), Refusal> {
+        let bytes = record.batch_bytes();
         let config = self.config();
         let limits =
             [(u64::from(config.request_bytes_max), "max.request.size"), (config.buffer_memory_bytes, "buffer.memory")];
@@ -379,13 +391,8 @@ impl<T> Producer<T> {
         }
     }
 
-    fn append(
-        &mut self,
-        now: Ticks,
-        at: PartitionRef,
-        record: &SerializedRecord<'_>,
-        token: T,
-    ) -> Result<(), SendError<T>> {
+    #[inline]
+    fn append(&mut self, now: Ticks, at: PartitionRef, record: &SizedRecord<'_>, token: T) -> Result<(), SendError<T>> {
         match self.accumulator.append(now, at, record, token) {
             Append::Added { is_urgent } => {
                 self.stats.records += 1;

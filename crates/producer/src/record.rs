@@ -81,7 +81,12 @@ pub struct SerializedRecord<'a> {
 }
 
 /// Lends `headers` to `use_them` as batches take them. Allocates only if there are many.
+#[inline]
 pub(crate) fn with_views<R>(headers: &[Header], use_them: impl FnOnce(&[HeaderView<'_>]) -> R) -> R {
+    // As most records are.
+    if headers.is_empty() {
+        return use_them(&[]);
+    }
     const FEW: usize = 8;
     fn view(header: &Header) -> HeaderView<'_> {
         HeaderView { key: header.key.as_bytes(), value: header.value.as_deref() }

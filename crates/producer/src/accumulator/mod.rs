@@ -16,12 +16,11 @@ pub(crate) use topics::{PartitionRef, TopicRef, Topics};
 
 use std::sync::Arc;
 
-use highwater_records::{BatchBuilder, BatchHeader, BatchOptions, BuildError, HeaderView};
+use highwater_records::{BatchHeader, BatchOptions, BuildError, HeaderView};
 use highwater_types::{NodeId, PartitionIndex, Ticks};
 
 use crate::output::{CompletedBatch, FlushId};
 use crate::partitioner::{Queue, choose};
-use crate::record::with_views;
 use crate::{CheckedProducerConfig, SerializedRecord};
 use batch::Content;
 use batches::Batches;
@@ -87,40 +86,21 @@ impl<T> Accumulator<T> {
         !self.flushes.is_empty()
     }
 
-    /// Size that a batch of this one record may have at most, as Kafka counts it, in bytes.
-    pub(crate) fn size_max(record: &SerializedRecord<'_>) -> u64 {
-        let count_bytes = 1 + usize::BITS.saturating_sub((record.headers.len() >> 6).leading_zeros()).div_ceil(7);
-        let record = with_views(record.headers, |headers| record_bytes_max(record, headers));
-        (BatchHeader::SIZE + record - 5).saturating_add(count_bytes as usize) as u64
-    }
-
     /// Adds a record to the last batch of its partition, or to a new one if that is full.
-    pub(crate) fn append(
-        &mut self,
-        now: Ticks,
-        at: PartitionRef,
-        record: &SerializedRecord<'_>,
-        token: T,
-    ) -> Append<T> {
-        with_views(record.headers, |headers| {
-            let bytes = record_bytes_max(record, headers);
-            if let Some(id) = self.last_open(at) {
-                if self.has_room(id, bytes) {
-                    return self.append_to(id, record, headers, token);
-                }
-                self.seal(id);
+    #[inline]
+    pub(crate) fn append(&mut self, now: Ticks, at: PartitionRef, record: &SizedRecord<'_>, token: T) -> Append<T> {
+        if let Some(id) = self.last_open(at) {
+            if self.has_room(id, record.bytes) {
+                return self.append_to(id, record, token);
             }
-            self.append_new(now, at, record, headers, token)
-        })
+            self.seal(id);
+        }
+        self.append_new(now, at, record, token)
     }
 
-    fn append_to(
-        &mut self,
-        id: BatchId,
-        record: &SerializedRecord<'_>,
-        headers: &[HeaderView<'_>],
-        token: T,
-    ) -> Append<T> {
+    #[inline]
+    fn append_to(&mut self, id: BatchId, sized: &SizedRecord<'_>, token: T) -> Append<T> {
+        let SizedRecord { record, headers, .. } = *sized;
         let batch = self.batches.at_mut(id);
         let Content::Open(builder) = &mut batch.content else { unreachable!("the last open batch is open") };
         let before = builder.size_uncompressed();
@@ -136,15 +116,9 @@ impl<T> Accumulator<T> {
         Append::Added { is_urgent: is_full }
     }
 
-    fn append_new(
-        &mut self,
-        now: Ticks,
-        at: PartitionRef,
-        record: &SerializedRecord<'_>,
-        headers: &[HeaderView<'_>],
-        token: T,
-    ) -> Append<T> {
-        let bytes = BatchHeader::SIZE + record_bytes_max(record, headers);
+    fn append_new(&mut self, now: Ticks, at: PartitionRef, sized: &SizedRecord<'_>, token: T) -> Append<T> {
+        let SizedRecord { record, headers, bytes } = *sized;
+        let bytes = BatchHeader::SIZE + bytes;
         let reserved_bytes = u64::from(self.config.batch_bytes).min(self.memory.total_bytes()).max(bytes as u64);
         if !self.memory.take(reserved_bytes) {
             return Append::Full { token, bytes: reserved_bytes };
@@ -409,8 +383,22 @@ impl<T> Batch<T> {
     }
 }
 
-fn record_bytes_max(record: &SerializedRecord<'_>, headers: &[HeaderView<'_>]) -> usize {
-    BatchBuilder::record_size_max(record.key, record.value, headers)
+/// A record with what is often asked about it.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct SizedRecord<'a> {
+    pub(crate) record: &'a SerializedRecord<'a>,
+    /// Its headers as batches take them.
+    pub(crate) headers: &'a [HeaderView<'a>],
+    /// How much it adds to a batch at most.
+    pub(crate) bytes: usize,
+}
+
+impl SizedRecord<'_> {
+    /// Size that a batch of this one record may have at most, as Kafka counts it, in bytes.
+    pub(crate) fn batch_bytes(&self) -> u64 {
+        let count_bytes = 1 + usize::BITS.saturating_sub((self.headers.len() >> 6).leading_zeros()).div_ceil(7);
+        (BatchHeader::SIZE + self.bytes - 5).saturating_add(count_bytes as usize) as u64
+    }
 }
 
 fn slot<T>(record: &SerializedRecord<'_>, token: T) -> Slot<T> {

@@ -135,6 +135,7 @@ impl BatchBuilder {
     }
 
     /// Bytes that a record can add at most: for deciding whether it still fits, before adding it.
+    #[inline]
     #[must_use]
     pub fn record_size_max(key: Option<&[u8]>, value: Option<&[u8]>, headers: &[HeaderView<'_>]) -> usize {
         // Two varints of five bytes (length and offset), a varlong of ten, the attribute byte.
@@ -148,6 +149,7 @@ impl BatchBuilder {
     /// # Errors
     ///
     /// [`BuildError::Offset`] past 2^31-1 records, [`BuildError::TooLarge`].
+    #[inline]
     pub fn append(
         &mut self,
         timestamp: i64,
@@ -164,6 +166,7 @@ impl BatchBuilder {
     /// # Errors
     ///
     /// As [`append`](Self::append), and [`BuildError::Offset`] unless `offset` is after the last one.
+    #[inline]
     pub fn append_at(
         &mut self,
         offset: i64,
@@ -218,6 +221,7 @@ impl BatchBuilder {
         delta.filter(|delta| self.last_offset_delta < *delta).ok_or_else(|| self.bad_offset(offset))
     }
 
+    #[inline]
     fn put(
         &mut self,
         offset: i64,
@@ -410,12 +414,14 @@ fn len_nullable(bytes: Option<&[u8]>) -> usize {
     }
 }
 
+#[inline]
 fn len_headers(headers: &[HeaderView<'_>]) -> usize {
     headers.iter().fold(0, |sum: usize, header| {
         sum.saturating_add(len_nullable(Some(header.key))).saturating_add(len_nullable(header.value))
     })
 }
 
+#[inline]
 fn write_nullable(buffer: &mut Vec<u8>, bytes: Option<&[u8]>) {
     match bytes {
         None => write_i32(buffer, -1),
