@@ -74,6 +74,8 @@ pub(super) struct State {
     pub(super) flushes: BTreeMap<FlushId, Completer<()>>,
     pub(super) closing: Vec<Completer<()>>,
     pub(super) is_closed: bool,
+    /// The latest time that the machine was told.
+    pub(super) seen: Ticks,
     /// When the I/O thread looks again by itself.
     pub(super) due: Option<Ticks>,
 }
@@ -130,7 +132,8 @@ impl Core {
         after: Option<WaiterId>,
         token: Token,
     ) -> Taken {
-        let now = self.io.now();
+        // No record has to be on time to the millisecond, but time must not go back.
+        let now = self.io.now_coarse().max(state.seen);
         let Some(machine) = &mut state.machine else { return Taken::No(Refusal::Closed, token) };
         let sent = match after {
             None => machine.send(now, record, token),
@@ -146,7 +149,8 @@ impl Core {
 
     /// Waits for what a record is missing.
     pub(super) fn wait(&self, state: &mut State, what: &WaitFor, deadline: Ticks) -> Option<(WaiterId, Arc<WakeCell>)> {
-        let waiter = state.machine.as_mut()?.wait(self.io.now(), what, deadline);
+        let now = state.now(&self.io);
+        let waiter = state.machine.as_mut()?.wait(now, what, deadline);
         let cell = Arc::new(WakeCell::default());
         state.waiters.insert(waiter, Arc::clone(&cell));
         self.call(state);
@@ -169,7 +173,7 @@ impl Core {
     /// Tells the machine what has happened.
     pub(super) fn input(&self, input: machine::Input) {
         let mut state = self.state.lock();
-        let now = self.io.now();
+        let now = state.now(&self.io);
         if let Some(machine) = &mut state.machine {
             machine.handle(now, input);
         }
@@ -200,8 +204,15 @@ impl State {
             flushes: BTreeMap::new(),
             closing: Vec::new(),
             is_closed: false,
+            seen: Ticks(0),
             due: None,
         }
+    }
+
+    /// The time, for the machine.
+    pub(super) fn now(&mut self, io: &IoHandle) -> Ticks {
+        self.seen = self.seen.max(io.now());
+        self.seen
     }
 
     pub(super) fn ticket(&mut self) -> (Token, Delivery) {

@@ -67,7 +67,7 @@ impl Driver {
             seen = generation;
             let due = {
                 let mut state = self.core.state.lock();
-                let now = self.io.now();
+                let now = state.now(&self.core.io);
                 let Some(machine) = &mut state.machine else { return };
                 done.drain(..).for_each(|batch| machine.recycle(batch));
                 if machine.poll_timeout().is_some_and(|due| due <= now) {

@@ -56,7 +56,7 @@ impl<K, V> Clone for Producer<K, V> {
 impl<K, V> Drop for Inner<K, V> {
     fn drop(&mut self) {
         let mut state = self.core.state.lock();
-        let now = self.core.io.now();
+        let now = state.now(&self.core.io);
         if let Some(machine) = &mut state.machine {
             machine.close(now, None);
         }
@@ -182,7 +182,7 @@ impl<K, V> Producer<K, V> {
     pub fn flush(&self) -> Pending<()> {
         let (completer, pending) = Pending::new();
         let mut state = self.0.core.state.lock();
-        let now = self.0.core.io.now();
+        let now = state.now(&self.0.core.io);
         if let Some(machine) = &mut state.machine {
             let id = machine.flush(now);
             state.flushes.insert(id, completer);
@@ -200,7 +200,7 @@ impl<K, V> Producer<K, V> {
         if state.is_closed {
             return Pending::ready(Ok(()));
         }
-        let now = self.0.core.io.now();
+        let now = state.now(&self.0.core.io);
         let deadline = now.plus_ms(u64::try_from(timeout.as_millis()).unwrap_or(u64::MAX));
         if let Some(machine) = &mut state.machine {
             machine.close(now, Some(deadline));
