@@ -28,6 +28,6 @@ pub use error::RecordError;
 pub use head::EntryHead;
 pub use legacy::{InnerMessage, InnerMessages, LegacyBuilder, LegacyMagic, LegacyMessage};
 pub use limit::DecompressLimit;
-pub use record::{HeaderIter, HeaderView, Headers, RecordContext, RecordView, RecordWalk};
+pub use record::{HeaderIter, HeaderView, Headers, RecordContext, RecordView, RecordWalk, WalkMark};
 pub use records::Records;
 pub use set::{Entries, Entry, RecordSet};

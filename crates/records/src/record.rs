@@ -233,6 +233,20 @@ impl<'a> RecordWalk<'a> {
         Ok(Self { context, rest: payload, index: 0, count })
     }
 
+    /// Where the walk is, for [`resume`](Self::resume).
+    #[must_use]
+    pub const fn mark(&self) -> WalkMark {
+        WalkMark { index: self.index, count: self.count, rest_bytes: self.rest.len() }
+    }
+
+    /// The walk that was at `mark`, of the same batch and over the same bytes. Costs nothing; over other bytes it gives
+    /// an error or other records.
+    #[must_use]
+    pub fn resume(context: RecordContext, payload: &'a [u8], mark: WalkMark) -> Self {
+        let start = payload.len().saturating_sub(mark.rest_bytes);
+        Self { context, rest: &payload[start..], index: mark.index, count: mark.count }
+    }
+
     #[inline(always)]
     fn step(&mut self) -> Result<RecordView<'a>, RecordError> {
         let (length, rest) = match split_i32(self.rest) {
@@ -249,6 +263,22 @@ impl<'a> RecordWalk<'a> {
             return Err(RecordError::BytesAfterRecords { count: self.count });
         }
         Ok(record)
+    }
+}
+
+/// A place in a [`RecordWalk`], without borrowing its bytes: for readers that share them.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct WalkMark {
+    index: u32,
+    count: u32,
+    rest_bytes: usize,
+}
+
+impl WalkMark {
+    /// Whether no record follows.
+    #[must_use]
+    pub const fn is_end(&self) -> bool {
+        self.index == self.count
     }
 }
 
