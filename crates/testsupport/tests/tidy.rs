@@ -135,6 +135,8 @@ fn state_machines_are_pure() {
             "types" => &[],
             // Pure too: subscriptions by pattern are resolved by the coordinator.
             "group" => &["thiserror", "regex"],
+            // And by consumers of classic groups; fetched bytes are shared with applications.
+            "consumer" => &["thiserror", "regex", "bytes"],
             _ => &["thiserror"],
         };
         faults.extend(
