@@ -25,7 +25,7 @@ pub enum ConsumerError {
     },
     /// The log was cut below the position, and `auto.offset.reset` is `none`: records that were consumed are no more
     /// (KIP-320). The application has to seek.
-    #[error("{partition} was cut below offset {position}")]
+    #[error("{partition} was cut below offset {position}{}", parting(diverging))]
     Truncated {
         /// The partition, which stands until then.
         partition: TopicPartition,
@@ -80,6 +80,10 @@ pub enum ConsumerError {
     },
 }
 
+fn parting(diverging: &Option<(Offset, LeaderEpoch)>) -> String {
+    diverging.map_or_else(String::new, |(offset, _)| format!(", to offset {offset}"))
+}
+
 /// Why something was not committed.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
@@ -93,6 +97,12 @@ pub enum CommitError {
     Stale {
         /// What the coordinator said.
         code: ErrorCode,
+    },
+    /// A partition is not the consumer's, or not any more: somebody else may have it.
+    #[error("partition {partition} is not assigned to the consumer")]
+    NotOwned {
+        /// The first such partition.
+        partition: TopicPartition,
     },
     /// The brokers do not take it.
     #[error("offset of {partition} is refused: {}", code.name())]

@@ -2,19 +2,31 @@
 #![forbid(unsafe_code)]
 
 mod backoff;
+mod buffer;
+mod commit;
 mod config;
 mod decode;
 mod error;
 mod event;
+mod fetch;
+mod group;
 mod input;
 mod interceptor;
 mod machine;
+mod metadata;
 mod output;
+mod partition;
+mod pending;
+mod poll;
+mod positions;
 mod progress;
+mod query;
 mod random;
 mod record;
 mod request;
+mod retry;
 mod stats;
+mod subscription;
 
 pub use config::{
     AssignmentStrategy, CONSUMER_CONFIG_KEYS, CheckedConsumerConfig, ConfigError, ConfigKey, ConsumerConfig,

@@ -1,11 +1,25 @@
 //! The consumer: what it is given, its clock, its outputs.
 
-use std::collections::{BTreeSet, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
 
-use highwater_types::{Offset, Ticks, TimestampMs, TopicName, TopicPartition};
+use highwater_types::{NodeId, Offset, Ticks, TimestampMs, TopicName, TopicPartition};
 
-use crate::{CheckedConsumerConfig, Event, Input, Output, Progress, RevocationId, Stats, UsageError};
+use crate::backoff::Backoff;
+use crate::commit::Commits;
+use crate::fetch::Node;
+use crate::group::{Group, Revocation};
+use crate::metadata::Metadata;
+use crate::partition::{Partition, Position, Stage};
+use crate::pending::Pending;
+use crate::poll::Poll;
+use crate::query::Query;
+use crate::random::Random;
+use crate::subscription::Subscription;
+use crate::{
+    Answer, CheckedConsumerConfig, Event, Failure, Input, OffsetSpec, Output, Progress, Request, RequestId, Stats,
+    Target, UsageError,
+};
 
 /// A consumer: agrees with its group on partitions, knows its position in each, fetches their records ahead, gives them
 /// out as [events](Event), and commits.
@@ -33,9 +47,45 @@ use crate::{CheckedConsumerConfig, Event, Input, Output, Progress, RevocationId,
 /// 5. [`close`](Self::close) ends in [`Output::Closed`]. Then the machine does nothing more, and what has not been
 ///    answered need not be.
 pub struct Consumer<T> {
-    config: CheckedConsumerConfig,
-    outputs: VecDeque<Output<T>>,
-    stats: Stats,
+    pub(crate) config: CheckedConsumerConfig,
+    pub(crate) random: Random,
+    pub(crate) backoff: Backoff,
+    pub(crate) metadata: Metadata,
+    pub(crate) subscription: Subscription,
+    /// Whether what is wanted of metadata may have changed.
+    pub(crate) is_want_stale: bool,
+    /// What it has, by whomever that was decided.
+    pub(crate) partitions: BTreeMap<TopicPartition, Partition>,
+    /// Partitions with records to be given, in turn.
+    pub(crate) fetched: VecDeque<TopicPartition>,
+    /// Topics of which the application knows that they cannot be used.
+    pub(crate) told_topics: BTreeSet<TopicName>,
+    /// Partitions whose position has moved since the application was done with everything.
+    pub(crate) unsettled: Vec<(TopicPartition, u64, Position)>,
+    pub(crate) nodes: BTreeMap<NodeId, Node>,
+    /// `None` without `group.id`.
+    pub(crate) group: Option<Group>,
+    pub(crate) revocation: Option<Revocation>,
+    pub(crate) commits: Commits<T>,
+    pub(crate) queries: Vec<Query<T>>,
+    pub(crate) events: VecDeque<Event>,
+    pub(crate) poll: Poll,
+    pub(crate) pending: BTreeMap<RequestId, Pending>,
+    pub(crate) outputs: VecDeque<Output<T>>,
+    pub(crate) life: Life,
+    pub(crate) stats: Stats,
+    numbers: u64,
+    /// When to look again, at the latest.
+    due: Option<Ticks>,
+    /// Whether something has changed that an earlier step of the same turn would act on.
+    is_turn_open: bool,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Life {
+    Open,
+    Closing { deadline: Ticks },
+    Closed,
 }
 
 /// Where to go on in a partition.
@@ -65,7 +115,7 @@ pub struct GroupMembership {
 }
 
 impl<T> Consumer<T> {
-    /// Most commits under way.
+    /// Most commits of the application under way.
     pub const COMMITS_MAX: usize = 64;
     /// Most questions under way.
     pub const QUERIES_MAX: usize = 64;
@@ -73,8 +123,34 @@ impl<T> Consumer<T> {
     /// A consumer that has nothing to consume yet. `seed` is anything, and has to differ between consumers: member ids
     /// are made from it.
     #[must_use]
-    pub fn new(config: CheckedConsumerConfig, _seed: u64, _now: Ticks) -> Self {
-        Self { config, outputs: VecDeque::new(), stats: Stats::default() }
+    pub fn new(config: CheckedConsumerConfig, seed: u64, now: Ticks) -> Self {
+        let mut random = Random::new(seed);
+        Self {
+            group: Group::new(&config, &mut random),
+            random,
+            backoff: Backoff { first_ms: config.retry_backoff_ms, longest_ms: config.retry_backoff_ms_max },
+            metadata: Metadata::default(),
+            subscription: Subscription::Nothing,
+            is_want_stale: false,
+            partitions: BTreeMap::new(),
+            fetched: VecDeque::new(),
+            told_topics: BTreeSet::new(),
+            unsettled: Vec::new(),
+            nodes: BTreeMap::new(),
+            revocation: None,
+            commits: Commits::new(now.plus_ms(config.auto_commit_interval_ms.into())),
+            queries: Vec::new(),
+            events: VecDeque::new(),
+            poll: Poll::new(now),
+            pending: BTreeMap::new(),
+            outputs: VecDeque::new(),
+            life: Life::Open,
+            stats: Stats::default(),
+            numbers: 0,
+            due: None,
+            is_turn_open: false,
+            config,
+        }
     }
 
     /// How it behaves.
@@ -95,8 +171,12 @@ impl<T> Consumer<T> {
     /// # Errors
     ///
     /// [`UsageError::NoGroup`], [`UsageError::Closed`].
-    pub fn subscribe(&mut self, _now: Ticks, _topics: BTreeSet<TopicName>) -> Result<(), UsageError> {
-        Ok(())
+    pub fn subscribe(&mut self, now: Ticks, topics: BTreeSet<TopicName>) -> Result<(), UsageError> {
+        if topics.is_empty() {
+            self.unsubscribe(now);
+            return Ok(());
+        }
+        self.subscribe_to(now, Subscription::Topics(topics))
     }
 
     /// Consumes the topics whose whole name matches, also those to come, as a member of the group, instead of whatever was
@@ -105,7 +185,26 @@ impl<T> Consumer<T> {
     /// # Errors
     ///
     /// [`UsageError::Pattern`], [`UsageError::NoGroup`], [`UsageError::Closed`].
-    pub fn subscribe_pattern(&mut self, _now: Ticks, _pattern: &str) -> Result<(), UsageError> {
+    pub fn subscribe_pattern(&mut self, now: Ticks, pattern: &str) -> Result<(), UsageError> {
+        self.subscribe_to(now, Subscription::pattern(pattern)?)
+    }
+
+    fn subscribe_to(&mut self, now: Ticks, mut subscription: Subscription) -> Result<(), UsageError> {
+        self.check_open()?;
+        if self.group.is_none() {
+            return Err(UsageError::NoGroup);
+        }
+        if !self.subscription.is_by_group() {
+            self.drop_manual(now);
+            self.poll.touch(now);
+        }
+        if self.metadata.has_all {
+            subscription.rematch(&self.metadata, self.config.exclude_internal_topics);
+        }
+        self.subscription = subscription;
+        self.is_want_stale = true;
+        self.group_subscribed(now);
+        self.run(now);
         Ok(())
     }
 
@@ -115,16 +214,54 @@ impl<T> Consumer<T> {
     /// # Errors
     ///
     /// [`UsageError::Closed`].
-    pub fn assign(&mut self, _now: Ticks, _partitions: BTreeSet<TopicPartition>) -> Result<(), UsageError> {
+    pub fn assign(&mut self, now: Ticks, partitions: BTreeSet<TopicPartition>) -> Result<(), UsageError> {
+        self.check_open()?;
+        self.settle();
+        if self.subscription.is_by_group() {
+            self.leave_group(now);
+        }
+        self.group_reconsidered();
+        let gone: Vec<TopicPartition> =
+            self.partitions.keys().filter(|partition| !partitions.contains(*partition)).cloned().collect();
+        self.commit_by_itself(now, |partition| !partitions.contains(partition));
+        self.remove_partitions(&gone);
+        self.subscription = if partitions.is_empty() { Subscription::Nothing } else { Subscription::Manual };
+        for partition in partitions {
+            if !self.partitions.contains_key(&partition) {
+                self.add_partition(&partition);
+            }
+        }
+        self.is_want_stale = true;
+        self.run(now);
         Ok(())
     }
 
     /// Consumes nothing any more, and leaves the group. What was consumed is committed first if that is automatic.
-    pub fn unsubscribe(&mut self, _now: Ticks) {}
+    pub fn unsubscribe(&mut self, now: Ticks) {
+        if self.life != Life::Open {
+            return;
+        }
+        self.settle();
+        if self.subscription.is_by_group() {
+            self.leave_group(now);
+        } else {
+            self.drop_manual(now);
+        }
+        self.subscription = Subscription::Nothing;
+        self.is_want_stale = true;
+        self.run(now);
+    }
+
+    /// Gives up what was assigned by hand.
+    fn drop_manual(&mut self, now: Ticks) {
+        self.commit_by_itself(now, |_| true);
+        let gone: Vec<TopicPartition> = self.partitions.keys().cloned().collect();
+        self.remove_partitions(&gone);
+    }
 
     /// The partitions it has, in order. Those that are being given back are among them until that is done.
     pub fn assignment(&self) -> impl Iterator<Item = &TopicPartition> {
-        [].into_iter()
+        self.partitions.keys()
     }
 
     /// Gives no records of these partitions, and fetches none, until [`resume`](Self::resume).
@@ -132,8 +269,8 @@ impl<T> Consumer<T> {
     /// # Errors
     ///
     /// [`UsageError::NotAssigned`], with nothing changed.
-    pub fn pause(&mut self, _partitions: &[TopicPartition]) -> Result<(), UsageError> {
-        Ok(())
+    pub fn pause(&mut self, partitions: &[TopicPartition]) -> Result<(), UsageError> {
+        self.set_paused(partitions, true)
     }
 
     /// Goes on with partitions that were paused.
@@ -141,13 +278,27 @@ impl<T> Consumer<T> {
     /// # Errors
     ///
     /// [`UsageError::NotAssigned`], with nothing changed.
-    pub fn resume(&mut self, _now: Ticks, _partitions: &[TopicPartition]) -> Result<(), UsageError> {
+    pub fn resume(&mut self, now: Ticks, partitions: &[TopicPartition]) -> Result<(), UsageError> {
+        self.set_paused(partitions, false)?;
+        self.run(now);
+        Ok(())
+    }
+
+    fn set_paused(&mut self, partitions: &[TopicPartition], is_paused: bool) -> Result<(), UsageError> {
+        if let Some(other) = partitions.iter().find(|partition| !self.partitions.contains_key(*partition)) {
+            return Err(UsageError::NotAssigned { partition: other.clone() });
+        }
+        for partition in partitions {
+            if let Some(known) = self.partitions.get_mut(partition) {
+                known.is_paused = is_paused;
+            }
+        }
         Ok(())
     }
 
     /// The partitions that are paused.
     pub fn paused(&self) -> impl Iterator<Item = &TopicPartition> {
-        [].into_iter()
+        self.partitions.iter().filter(|(_, partition)| partition.is_paused).map(|(name, _)| name)
     }
 
     /// Goes on elsewhere in a partition. Takes effect with the next event.
@@ -155,7 +306,19 @@ impl<T> Consumer<T> {
     /// # Errors
     ///
     /// [`UsageError::NotAssigned`].
-    pub fn seek(&mut self, _now: Ticks, _partition: &TopicPartition, _to: SeekTo) -> Result<(), UsageError> {
+    pub fn seek(&mut self, now: Ticks, partition: &TopicPartition, to: SeekTo) -> Result<(), UsageError> {
+        let version = self.number();
+        let known = self.partitions.get_mut(partition);
+        let known = known.ok_or_else(|| UsageError::NotAssigned { partition: partition.clone() })?;
+        let stage = match to {
+            SeekTo::Offset(offset) => Stage::Ready(Position { offset, epoch: None }),
+            SeekTo::Beginning => Stage::Reset(OffsetSpec::Earliest),
+            SeekTo::End => Stage::Reset(OffsetSpec::Latest),
+            SeekTo::Timestamp(timestamp) => Stage::Reset(OffsetSpec::Timestamp(timestamp)),
+        };
+        known.go(version, stage);
+        self.forget_events_of(|name| name == partition);
+        self.run(now);
         Ok(())
     }
 
@@ -165,54 +328,60 @@ impl<T> Consumer<T> {
     ///
     /// [`UsageError::NotAssigned`].
     pub fn position(&self, partition: &TopicPartition) -> Result<Option<Offset>, UsageError> {
-        Err(UsageError::NotAssigned { partition: partition.clone() })
+        let known = self.partitions.get(partition);
+        let known = known.ok_or_else(|| UsageError::NotAssigned { partition: partition.clone() })?;
+        Ok(known.stage.position().map(|position| position.offset))
     }
 
     /// How far everything is that has been given, the last event included: what `commitSync` without arguments stores.
     #[must_use]
     pub fn progress(&self) -> Progress {
-        Progress::new()
+        let positions = self.partitions.iter();
+        let positions = positions.filter_map(|(name, known)| Some((name.clone(), known.stage.position()?.to_commit())));
+        positions.collect()
     }
 
     /// The membership in the group, while there is one.
     #[must_use]
     pub fn membership(&self) -> Option<GroupMembership> {
-        None
+        let group = self.group.as_ref()?;
+        let (member, generation) = group.membership()?;
+        let (group, instance) = (Arc::clone(&group.id), group.instance.clone());
+        Some(GroupMembership { group, member, generation, instance })
     }
-
-    /// The next event. With that, the events before are taken to be dealt with: automatic commits store what they had.
-    ///
-    /// `None` if there is none yet: then the application is taken to wait, until it asks again or
-    /// [`stop_waiting`](Self::stop_waiting).
-    pub fn poll_event(&mut self, _now: Ticks) -> Option<Event> {
-        None
-    }
-
-    /// The application does not wait any more, and has no event: from now on it has `max.poll.interval.ms` to ask again.
-    pub fn stop_waiting(&mut self, _now: Ticks) {}
-
-    /// The partitions of [`Event::Revoking`] are dealt with. Late and repeated ones change nothing.
-    pub fn acknowledge(&mut self, _now: Ticks, _revocation: RevocationId) {}
-
-    /// Stores how far partitions have been consumed. Ends in an [`Output::Committed`]. Commits are stored in order.
-    pub fn commit(&mut self, _now: Ticks, _progress: Progress, _token: T) {}
-
-    /// Asks what is stored for partitions, whoever has them. Ends in an [`Output::CommittedOffsets`].
-    pub fn committed(&mut self, _now: Ticks, _partitions: BTreeSet<TopicPartition>, _token: T) {}
 
     /// Stores what has been consumed if that is automatic, leaves the group, and ends in an [`Output::Closed`], at
     /// `deadline` at the latest, which may have come already; `None` for `default.api.timeout.ms`.
     ///
     /// The event that was given last counts as dealt with. No more are given.
-    pub fn close(&mut self, _now: Ticks, _deadline: Option<Ticks>) {
-        self.outputs.push_back(Output::Closed);
+    pub fn close(&mut self, now: Ticks, deadline: Option<Ticks>) {
+        if self.life != Life::Open {
+            return;
+        }
+        let deadline = deadline.unwrap_or(now.plus_ms(self.config.default_api_timeout_ms.into()));
+        self.unsubscribe(now);
+        self.events.clear();
+        self.life = Life::Closing { deadline };
+        self.run(now);
     }
 
     /// Takes note of something that has happened.
-    pub fn handle(&mut self, _now: Ticks, _input: Input) {}
+    pub fn handle(&mut self, now: Ticks, input: Input) {
+        if self.life == Life::Closed {
+            return;
+        }
+        match input {
+            Input::Metadata(update) => self.handle_metadata(now, update),
+            Input::Answered(id, answer) => self.handle_outcome(now, id, Ok(answer)),
+            Input::Failed(id, failure) => self.handle_outcome(now, id, Err(failure)),
+        }
+        self.run(now);
+    }
 
     /// Does what is due by now.
-    pub fn handle_timeout(&mut self, _now: Ticks) {}
+    pub fn handle_timeout(&mut self, now: Ticks) {
+        self.run(now);
+    }
 
     /// The next thing to be done.
     pub fn poll_output(&mut self) -> Option<Output<T>> {
@@ -222,6 +391,86 @@ impl<T> Consumer<T> {
     /// When to call [`handle_timeout`](Self::handle_timeout); `None` for not before something else happens.
     #[must_use]
     pub const fn poll_timeout(&self) -> Option<Ticks> {
-        None
+        self.due
+    }
+
+    /// What to do next, everywhere. Cheap if there is nothing.
+    pub(crate) fn run(&mut self, now: Ticks) {
+        if self.life == Life::Closed {
+            return;
+        }
+        for _ in 0..STEPS_MAX {
+            (self.due, self.is_turn_open) = (None, false);
+            self.step_poll(now);
+            self.step_revocation(now);
+            self.step_group(now);
+            self.step_commits(now);
+            self.step_queries(now);
+            self.step_coordinator(now);
+            self.step_wants();
+            self.step_positions(now);
+            self.step_fetches(now);
+            self.step_life(now);
+            if !self.is_turn_open || self.life == Life::Closed {
+                break;
+            }
+        }
+        if self.is_turn_open && self.life != Life::Closed {
+            self.hurry(now);
+        }
+        self.step_wake();
+    }
+
+    /// Has an earlier step see what has changed.
+    pub(crate) const fn go_round(&mut self) {
+        self.is_turn_open = true;
+    }
+
+    /// Looks again at `at`, at the latest.
+    pub(crate) fn hurry(&mut self, at: Ticks) {
+        self.due = Some(self.due.map_or(at, |due| due.min(at)));
+    }
+
+    fn step_life(&mut self, now: Ticks) {
+        let Life::Closing { deadline } = self.life else { return };
+        let is_out = self.group.as_ref().is_none_or(Group::is_out);
+        if deadline <= now || (is_out && self.commits.is_empty() && self.queries.is_empty()) {
+            self.end_commits();
+            self.end_queries();
+            self.pending.clear();
+            self.life = Life::Closed;
+            self.due = None;
+            self.outputs.push_back(Output::Closed);
+        } else {
+            self.hurry(deadline);
+        }
+    }
+
+    pub(crate) const fn check_open(&self) -> Result<(), UsageError> {
+        match self.life {
+            Life::Open => Ok(()),
+            Life::Closing { .. } | Life::Closed => Err(UsageError::Closed),
+        }
+    }
+
+    /// A number that was not there before.
+    pub(crate) const fn number(&mut self) -> u64 {
+        self.numbers += 1;
+        self.numbers
+    }
+
+    pub(crate) fn request(&mut self, to: Target, request: Request, pending: Pending) -> RequestId {
+        let id = RequestId(self.number());
+        self.pending.insert(id, pending);
+        self.outputs.push_back(Output::Request { id, to, request });
+        id
+    }
+
+    fn handle_outcome(&mut self, now: Ticks, id: RequestId, outcome: Result<Answer, Failure>) {
+        let Some(pending) = self.pending.remove(&id) else { return };
+        self.conclude(now, id, pending, outcome);
     }
 }
+
+/// Steps of a turn in a row; what is left then is done in another turn at once.
+const STEPS_MAX: u32 = 16;
