@@ -27,6 +27,8 @@ struct Commit<T> {
     progress: Progress,
     /// Whether a group has to have this consumer as a member for it.
     is_member: bool,
+    /// When it was made, in numbers as versions are.
+    made: u64,
     deadline: Ticks,
     retry: Retry,
     request: Option<RequestId>,
@@ -76,8 +78,8 @@ impl<T> Consumer<T> {
 
     fn enqueue(&mut self, now: Ticks, progress: Progress, token: Option<T>, is_member: bool) {
         let deadline = now.plus_ms(self.config.default_api_timeout_ms.into());
-        let (retry, request) = (Retry::default(), None);
-        self.commits.queue.push_back(Commit { token, progress, is_member, deadline, retry, request });
+        let (made, retry, request) = (self.number(), Retry::default(), None);
+        self.commits.queue.push_back(Commit { token, progress, is_member, made, deadline, retry, request });
         self.go_round();
     }
 
@@ -136,6 +138,11 @@ impl<T> Consumer<T> {
             at.into_iter().for_each(|at| self.hurry(at));
             return;
         }
+        if commit.is_member && !self.is_leaving() && self.drop_foreign() {
+            return;
+        }
+        let Some(group) = &self.group else { return };
+        let Some(commit) = self.commits.queue.front() else { return };
         let membership = group.membership().filter(|_| commit.is_member);
         if commit.is_member && membership.is_none() {
             self.end_commit(0, Err(CommitError::Stale { code: ErrorCode::UnknownMemberId }));
@@ -150,6 +157,24 @@ impl<T> Consumer<T> {
         if let Some(commit) = self.commits.queue.front_mut() {
             commit.request = Some(id);
         }
+    }
+
+    /// Leaves out of the next commit what others may have had since it was made: they may have committed more. Whether
+    /// that ends it.
+    fn drop_foreign(&mut self) -> bool {
+        let Some(commit) = self.commits.queue.front_mut() else { return true };
+        let made = commit.made;
+        let is_kept = |name: &TopicPartition| self.partitions.get(name).is_some_and(|known| known.assigned < made);
+        let Some((foreign, _)) = commit.progress.iter().find(|(name, _)| !is_kept(name)) else { return false };
+        let error = CommitError::NotOwned { partition: foreign.clone() };
+        if commit.token.is_none() {
+            commit.progress.retain(is_kept);
+            if !commit.progress.is_empty() {
+                return false;
+            }
+        }
+        self.end_commit(0, Err(error));
+        true
     }
 
     pub(crate) fn committed_or_not(

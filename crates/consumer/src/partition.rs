@@ -52,6 +52,8 @@ impl Stage {
 pub(crate) struct Partition {
     /// Another one after every seek: answers to earlier questions are of no use.
     pub(crate) version: u64,
+    /// When the consumer got it, in numbers as versions are.
+    pub(crate) assigned: u64,
     pub(crate) topic_id: Option<TopicId>,
     pub(crate) is_paused: bool,
     pub(crate) is_revoking: bool,
@@ -80,6 +82,7 @@ impl Partition {
     pub(crate) fn new(version: u64, topic_id: Option<TopicId>, stage: Stage) -> Self {
         Self {
             version,
+            assigned: version,
             topic_id,
             is_paused: false,
             is_revoking: false,

@@ -152,6 +152,7 @@ impl<T> Consumer<T> {
         }
         classic.state = State::Unjoined;
         let Some(answer) = self.group_answered(now, outcome) else { return };
+        let interval = u64::from(self.config.heartbeat_interval_ms);
         let Some(classic) = self.classic() else { return };
         match answer.error {
             ErrorCode::None => {}
@@ -165,7 +166,7 @@ impl<T> Consumer<T> {
         classic.member = answer.member;
         classic.generation = Some(answer.generation);
         classic.protocol = answer.protocol;
-        (classic.heard_at, classic.heartbeat_due) = (now, now);
+        (classic.heard_at, classic.heartbeat_due) = (now, now.plus_ms(interval));
         (classic.led_topics, classic.led_counts) = (BTreeSet::new(), BTreeMap::new());
         if answer.is_leader {
             let topics = answer.members.iter().flat_map(|member| &member.subscription.topics);
