@@ -217,7 +217,7 @@ impl Brokers {
             to = *last;
         }
         // The start of another.
-        if let Some((_, next)) = from.skip(most).next().filter(|_| random.chance(50)) {
+        if let Some((_, next)) = from.clone().nth(most).filter(|_| random.chance(50)) {
             bytes.extend(&next[..random.between(0, next.len() as u64 - 1) as usize]);
         }
         let overlapping = log.aborted.iter().filter(|(_, first, end)| wanted.offset.value() <= *end && *first <= to);

@@ -73,6 +73,12 @@ impl Judge {
         assert_eq!(missed, None, "{offset} is committed for {partition}");
     }
 
+    /// In the end each partition is one member's.
+    pub(crate) fn check_shared(&self, partitions: usize) {
+        let owned: BTreeSet<&TopicPartition> = self.owned.keys().map(|(_, partition)| partition).collect();
+        assert_eq!((owned.len(), self.owned.len()), (partitions, partitions), "{:?}", self.owned);
+    }
+
     /// How many records nobody has seen.
     pub(crate) fn unseen(&self) -> usize {
         let seen = |partition| self.given.get(partition).map_or(0, BTreeSet::len);

@@ -147,6 +147,7 @@ impl World {
         self.run_until(chaos_ms + 60_000);
         assert_eq!(self.judge.unseen(), 0, "in a world that has healed every record comes to somebody");
         assert!(0 < self.judge.commits || self.config.enable_auto_commit != Some(true), "something is committed");
+        self.judge.check_shared(self.brokers.logs.len());
         for process in self.processes.keys().copied().collect::<Vec<_>>() {
             let now = Ticks(self.now_ms);
             self.processes.get_mut(&process).unwrap().consumer.close(now, None);
@@ -318,9 +319,9 @@ impl World {
         }
         let Some(known) = self.processes.get_mut(&process) else { return };
         let due = known.consumer.poll_timeout().map(|due| due.0.max(self.now_ms));
-        if due.is_some() && due != known.wakes_at {
+        if let Some(at) = due.filter(|_| due != known.wakes_at) {
             known.wakes_at = due;
-            let delay_ms = due.unwrap() - self.now_ms;
+            let delay_ms = at - self.now_ms;
             self.put(delay_ms, Event::Wakes { process });
         }
     }
