@@ -91,7 +91,7 @@ impl<T> Consumer<T> {
                 continue;
             }
             partition.preferred = partition.preferred.filter(|(_, until)| now < *until);
-            let known = self.metadata.partition(name).unwrap_or_default();
+            let known = partition.leader;
             let Some(node) = partition.preferred.map(|(node, _)| node).or(known.leader) else {
                 is_leader_missing = true;
                 continue;
@@ -236,8 +236,10 @@ impl<T> Consumer<T> {
         let name = &fetched.partition;
         let is_leader_news =
             fetched.leader.is_some_and(|(leader, epoch)| self.metadata.set_leader(name, leader, epoch));
+        let leader = self.metadata.partition(name).unwrap_or_default();
         let Some(partition) = self.partitions.get_mut(name) else { return };
         let Stage::Ready(position) = partition.stage else { return };
+        partition.leader = leader;
         let is_from_preferred = partition.preferred.is_some_and(|(preferred, _)| preferred == node);
         if fetched.error.is_none() {
             partition.retry.clear();
@@ -248,8 +250,7 @@ impl<T> Consumer<T> {
         }
         partition.preferred = None;
         if is_leader_news {
-            let leader_epoch = self.metadata.partition(name).and_then(|known| known.leader_epoch);
-            partition.suspect(leader_epoch);
+            partition.suspect();
             return self.go_round();
         }
         match fetched.error {

@@ -418,7 +418,7 @@ impl<T> Consumer<T> {
         if self.is_turn_open && self.life != Life::Closed {
             self.hurry(now);
         }
-        self.step_wake();
+        self.step_wake(now);
     }
 
     /// Has an earlier step see what has changed.

@@ -4,7 +4,7 @@ use highwater_types::{LeaderEpoch, NodeId, Offset, Ticks, TopicId};
 
 use crate::buffer::Buffer;
 use crate::retry::Retry;
-use crate::{OffsetAndMetadata, OffsetSpec, RequestId};
+use crate::{OffsetAndMetadata, OffsetSpec, PartitionUpdate, RequestId};
 
 /// Where the consumer is in a partition.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -55,6 +55,8 @@ pub(crate) struct Partition {
     /// When the consumer got it, in numbers as versions are.
     pub(crate) assigned: u64,
     pub(crate) topic_id: Option<TopicId>,
+    /// Who leads it, as metadata say.
+    pub(crate) leader: PartitionUpdate,
     pub(crate) is_paused: bool,
     pub(crate) is_revoking: bool,
     pub(crate) stage: Stage,
@@ -84,6 +86,7 @@ impl Partition {
             version,
             assigned: version,
             topic_id,
+            leader: PartitionUpdate::default(),
             is_paused: false,
             is_revoking: false,
             stage,

@@ -171,8 +171,8 @@ impl<T> Consumer<T> {
         self.rest(now);
     }
 
-    /// Tells an application that waits.
-    pub(crate) fn step_wake(&mut self) {
+    /// Tells an application that waits. It has as long to come as if it had been given something: it may be gone.
+    pub(crate) fn step_wake(&mut self, now: Ticks) {
         if !self.poll.wants_wake || self.life != Life::Open {
             return;
         }
@@ -181,7 +181,10 @@ impl<T> Consumer<T> {
             fetched.into_iter().any(|partition| partition.is_given() && partition.buffer.is_some())
         };
         if !self.events.is_empty() || has_records() {
-            self.poll.wants_wake = false;
+            self.poll = Poll::new(now);
+            if self.is_member_or_joining() {
+                self.hurry(now.plus_ms(self.config.poll_interval_ms_max.into()));
+            }
             self.outputs.push_back(crate::Output::EventReady);
         }
     }

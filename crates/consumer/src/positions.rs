@@ -19,7 +19,9 @@ impl<T> Consumer<T> {
         let version = self.number();
         let topic_id = self.metadata.topic(&name.topic).and_then(|topic| topic.id);
         let is_unset = stage == Stage::Stopped;
-        self.partitions.insert(name.clone(), Partition::new(version, topic_id, stage));
+        let mut partition = Partition::new(version, topic_id, stage);
+        partition.leader = self.metadata.partition(name).unwrap_or_default();
+        self.partitions.insert(name.clone(), partition);
         if is_unset {
             self.stop(name, ConsumerError::NoOffset { partition: name.clone() });
         }
@@ -76,8 +78,8 @@ impl<T> Consumer<T> {
         let metadata = &self.metadata;
         for (name, partition) in &mut self.partitions {
             partition.topic_id = metadata.topic(&name.topic).and_then(|topic| topic.id).or(partition.topic_id);
-            let leader_epoch = metadata.partition(name).and_then(|known| known.leader_epoch);
-            partition.suspect(leader_epoch);
+            partition.leader = metadata.partition(name).unwrap_or_default();
+            partition.suspect();
         }
         self.complain_of_topics();
         self.forget_nodes();
@@ -131,7 +133,7 @@ impl<T> Consumer<T> {
                 unknown.push(name.clone());
                 continue;
             }
-            let Some(leader) = self.metadata.partition(name).and_then(|known| known.leader) else {
+            let Some(leader) = partition.leader.leader else {
                 is_leader_missing = true;
                 continue;
             };
@@ -205,7 +207,7 @@ impl<T> Consumer<T> {
         for (name, _) in asked {
             if let Some(partition) = self.partitions.get_mut(name) {
                 partition.question = Some(id);
-                partition.asked_epoch = self.metadata.partition(name).and_then(|known| known.leader_epoch);
+                partition.asked_epoch = partition.leader.leader_epoch;
             }
         }
     }
@@ -266,11 +268,10 @@ impl<T> Consumer<T> {
     fn begin_at(&mut self, name: &TopicPartition, at: &OffsetAndMetadata) {
         let position = Position { offset: at.offset, epoch: at.leader_epoch };
         self.go(name, Stage::Ready(position));
-        let leader_epoch = self.metadata.partition(name).and_then(|known| known.leader_epoch);
         if let Some(partition) = self.partitions.get_mut(name) {
             partition.stored = Some(at.offset);
             partition.validated_epoch = at.leader_epoch;
-            partition.suspect(leader_epoch);
+            partition.suspect();
         }
     }
 
@@ -308,10 +309,9 @@ impl<T> Consumer<T> {
 
     /// The position is what the leader said that was asked.
     fn validated_as_asked(&mut self, name: &TopicPartition) {
-        let leader_epoch = self.metadata.partition(name).and_then(|known| known.leader_epoch);
         if let Some(partition) = self.partitions.get_mut(name) {
             partition.validated_epoch = partition.asked_epoch;
-            partition.suspect(leader_epoch);
+            partition.suspect();
         }
     }
 
@@ -394,7 +394,8 @@ impl<T> Consumer<T> {
 
 impl Partition {
     /// A position is to be validated once there is a leader that it was not validated with (KIP-320).
-    pub(crate) fn suspect(&mut self, leader_epoch: Option<LeaderEpoch>) {
+    pub(crate) fn suspect(&mut self) {
+        let leader_epoch = self.leader.leader_epoch;
         let Stage::Ready(position) = self.stage else { return };
         let is_new = leader_epoch.is_some() && self.validated_epoch < leader_epoch;
         if !is_new {

@@ -270,3 +270,11 @@ fn nonsense_is_survived() {
         }
     }
 }
+
+#[test]
+fn a_consumer_and_its_records_go_to_other_threads() {
+    fn goes<T: Send + 'static>() {}
+    goes::<Consumer<u64>>();
+    goes::<Event>();
+    goes::<Progress>();
+}

@@ -320,6 +320,7 @@ impl<T> Consumer<T> {
             WantedTopics::Names(subscribed.chain(assigned).chain(led.into_iter().flatten()).cloned().collect())
         };
         if let WantedTopics::Names(names) = &wanted {
+            self.metadata.has_all = false;
             self.metadata.retain(names);
         }
         if self.metadata.wanted.as_ref() != Some(&wanted) {
