@@ -14,11 +14,15 @@ pub(crate) struct Judge {
     /// What members were told is theirs, and the last offset that each has seen of it.
     owned: BTreeMap<(u64, TopicPartition), Option<u64>>,
     pub(crate) commits: u64,
+    /// Whether nobody is ever cut off, so that no two members may have a partition at once.
+    pub(crate) is_calm: bool,
 }
 
 impl Judge {
     pub(crate) fn assigned(&mut self, member: u64, partitions: &[TopicPartition]) {
         for partition in partitions {
+            let other = self.owned.keys().find(|(_, owned)| self.is_calm && owned == partition);
+            assert_eq!(other, None, "{member} gets {partition} that somebody has");
             let before = self.owned.insert((member, partition.clone()), None);
             assert!(before.is_none(), "{member} gets {partition} that it has");
         }

@@ -6,6 +6,7 @@
 //! back what they should, and die. A judge looks on from outside:
 //!
 //! - records come only of partitions that the application was told are its own, from that until it is told otherwise;
+//! - no two members have a partition at once, unless one of them may have been given up without hearing of it;
 //! - of each such time they come in order, without a gap and without a repeat, and begin where nothing is left out;
 //! - nothing of an aborted transaction comes if only committed records are wanted;
 //! - nothing is committed that was not given;

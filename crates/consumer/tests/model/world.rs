@@ -118,11 +118,12 @@ impl World {
             queued_kbytes_max: random.pick(&[0, 1, 1_000]),
             ..ConsumerConfig::default()
         };
+        judge.is_calm = random.chance(30);
         let topics = OneTopic(partitions);
         Self {
             brokers: Brokers::new(partitions, count, is_committed_only, &mut judge),
             groups: Groups::new(&topics),
-            loss_percent: random.pick(&[0, 2, 10]),
+            loss_percent: if judge.is_calm { 0 } else { random.pick(&[0, 2, 10]) },
             random,
             now_ms: 0,
             queue: BTreeMap::new(),
@@ -150,6 +151,7 @@ impl World {
         self.judge.check_shared(self.brokers.logs.len());
         for process in self.processes.keys().copied().collect::<Vec<_>>() {
             let now = Ticks(self.now_ms);
+            self.judge.died(process);
             self.processes.get_mut(&process).unwrap().consumer.close(now, None);
             self.drain(process);
             self.run_until(self.now_ms + 2_000);
@@ -269,7 +271,7 @@ impl World {
         }
         match self.random.between(0, 9) {
             0..=3 => self.brokers.move_leader(&mut self.random),
-            4 if 1 < self.processes.len() => {
+            4 if 1 < self.processes.len() && !self.judge.is_calm => {
                 // One dies without a word.
                 let at = self.random.between(0, self.processes.len() as u64 - 1) as usize;
                 let process = *self.processes.keys().nth(at).unwrap();
@@ -419,7 +421,7 @@ impl World {
             Some(Given::Revoking(revoking)) => {
                 self.judge.revoking(process, revoking.id, &revoking.partitions);
                 self.check_owned(process, &revoking.partitions);
-                if self.is_healed || self.random.chance(90) {
+                if self.is_healed || self.judge.is_calm || self.random.chance(90) {
                     let delay_ms = self.random.between(0, 300);
                     self.put(delay_ms, Event::Acknowledges { process, id: revoking.id });
                 }
@@ -427,7 +429,7 @@ impl World {
             Some(other) => panic!("nobody expects {other:?}"),
         }
         self.drain(process);
-        let is_slow = !self.is_healed && self.random.chance(2);
+        let is_slow = !self.is_healed && !self.judge.is_calm && self.random.chance(2);
         let delay_ms = if is_slow { self.random.between(1_000, 12_000) } else { self.random.between(0, 30) };
         self.put(delay_ms, Event::Acts { process });
     }
