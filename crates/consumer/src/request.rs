@@ -23,7 +23,8 @@ pub enum Target {
 }
 
 /// A request to a broker. Partitions are by name; the id of a topic, where a version of the API wants it, is in the
-/// metadata that the driver reported.
+/// metadata that the driver reported. A fetch may name a topic to forget that was deleted or made anew since: if its former
+/// id is gone, leave it out; the broker notices, and the session begins anew.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Request {
     /// FindCoordinator.
