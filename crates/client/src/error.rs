@@ -3,6 +3,7 @@
 use std::io;
 use std::sync::Arc;
 
+use highwater_consumer::{CommitError, QueryError, UsageError};
 use highwater_types::ErrorCode;
 use highwater_wire::frame::FrameError;
 use highwater_wire::{ApiKey, DecodeError, EncodeError};
@@ -79,6 +80,15 @@ pub enum ClientError {
         /// What else the broker says.
         message: Option<Arc<str>>,
     },
+    /// A commit was not stored, or is not known to be.
+    #[error(transparent)]
+    Commit(#[from] CommitError),
+    /// What is committed is not known.
+    #[error(transparent)]
+    Query(#[from] QueryError),
+    /// The consumer cannot do that. The caller must change it.
+    #[error(transparent)]
+    Usage(#[from] UsageError),
     /// The client, or this part of it, is closed.
     #[error("the client is closed")]
     Closed,
@@ -128,7 +138,9 @@ impl ClientError {
     #[must_use]
     pub const fn code(&self) -> Option<ErrorCode> {
         match self {
-            Self::Broker { code, .. } => Some(*code),
+            Self::Broker { code, .. }
+            | Self::Commit(CommitError::Stale { code } | CommitError::Refused { code, .. })
+            | Self::Query(QueryError::Refused { code }) => Some(*code),
             _ => None,
         }
     }
@@ -146,7 +158,14 @@ impl ClientError {
     /// Whether the brokers could not be reached, or did not answer in time.
     #[must_use]
     pub fn is_unreachable(&self) -> bool {
-        matches!(self, Self::Connect { .. } | Self::Disconnected { .. } | Self::Timeout { .. })
+        matches!(
+            self,
+            Self::Connect { .. }
+                | Self::Disconnected { .. }
+                | Self::Timeout { .. }
+                | Self::Commit(CommitError::TimedOut)
+                | Self::Query(QueryError::TimedOut)
+        )
     }
 }
 

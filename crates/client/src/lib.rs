@@ -3,6 +3,7 @@
 pub mod admin;
 mod client;
 mod config;
+mod consumer;
 mod error;
 mod io;
 mod metadata;
@@ -12,11 +13,17 @@ mod producer;
 pub use admin::Admin;
 pub use client::Client;
 pub use config::{CLIENT_CONFIG_KEYS, ClientConfig, ConfigError};
+pub use consumer::{Consumer, ConsumerBuilder, Event, Next, Revocation};
 pub use error::{ClientError, ProtocolFault};
 pub use metadata::Node;
 pub use pending::Pending;
 pub use producer::{Delivery, Enqueue, Producer, ProducerBuilder, Send, SendError, TrySendError};
 
+pub use highwater_consumer::{
+    AssignmentStrategy, CommitError, ConsumerConfig, ConsumerError, ConsumerRecord, Decode, DecodeContext, DecodeError,
+    GroupMembership, GroupProtocol, IsolationLevel, OffsetAndMetadata, OffsetReset, Progress, QueryError, Records,
+    SeekTo, UsageError,
+};
 pub use highwater_producer::{
     Acks, Encode, EncodeContext, EncodeError, Header, Interceptor, KeyHash, PartitionChoice, PartitionQuery,
     Partitioner, PartitionerKind, ProduceError, ProducerConfig, ProducerRecord, RecordMetadata, SerializedRecord,

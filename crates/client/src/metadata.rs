@@ -19,6 +19,8 @@ pub(crate) struct Cluster {
     pub(crate) controller: Option<NodeId>,
     pub(crate) nodes: BTreeMap<NodeId, Node>,
     pub(crate) topics: BTreeMap<TopicName, TopicMetadata>,
+    /// Whether these are all topics that there are.
+    is_complete: bool,
     /// How often it was renewed.
     pub(crate) generation: u64,
     interests: BTreeMap<u64, Interest>,
@@ -68,7 +70,6 @@ struct Interest {
 /// Which topics.
 #[derive(Clone, Debug)]
 pub(crate) enum Wanted {
-    #[cfg_attr(not(test), expect(dead_code, reason = "for consumers that subscribe to a pattern"))]
     All,
     Names(BTreeSet<TopicName>),
 }
@@ -82,8 +83,18 @@ impl Cluster {
         self.nodes.get(&id).map(Node::address)
     }
 
-    /// Takes over what a broker says. Topics that it does not mention stay, if somebody is interested in them.
-    fn update(&mut self, response: &MetadataResponse<'_>) {
+    /// Whether these are all topics that there are.
+    pub(crate) const fn is_complete(&self) -> bool {
+        self.is_complete
+    }
+
+    /// Takes over what a broker says. Topics that it does not mention stay, if somebody is interested in them, unless
+    /// these are all that there are.
+    fn update(&mut self, response: &MetadataResponse<'_>, is_complete: bool) {
+        if is_complete {
+            self.topics.clear();
+        }
+        self.is_complete = is_complete;
         self.id = response.cluster_id.as_deref().map(str::to_owned).or_else(|| self.id.take());
         self.controller = NodeId::from_wire(response.controller_id);
         let nodes: BTreeMap<NodeId, Node> = response
@@ -267,15 +278,15 @@ impl Io {
         let answer =
             self.metadata(topics.map(|topics| topics.iter().map(TopicName::as_str)), may_create, deadline).await?;
         let response: MetadataResponse<'_> = answer.decode()?;
-        self.take_over(&response);
+        self.take_over(&response, topics.is_none());
         Ok(())
     }
 
     /// Takes over what a broker says of the cluster.
-    pub(crate) fn take_over(&self, response: &MetadataResponse<'_>) {
+    pub(crate) fn take_over(&self, response: &MetadataResponse<'_>, is_complete: bool) {
         let former: Vec<(NodeId, String)> =
             self.cluster.borrow().nodes.values().map(|node| (node.id, node.address())).collect();
-        self.cluster.borrow_mut().update(response);
+        self.cluster.borrow_mut().update(response, is_complete);
         for (id, address) in former {
             if self.cluster.borrow().address(id).is_some_and(|now| now != address) {
                 self.disconnect_node(id);
@@ -463,7 +474,7 @@ mod tests {
         let mut cluster = Cluster::default();
         let topics = Wanted::Names([name("a")].into());
         cluster.interests.insert(1, Interest { topics, may_create: false, changed: Arc::default() });
-        cluster.update(&response(vec![topic("a", &[3, -1]), topic("b", &[3])]));
+        cluster.update(&response(vec![topic("a", &[3, -1]), topic("b", &[3])]), false);
         assert_eq!(cluster.topics.keys().collect::<Vec<_>>(), [&name("a")]);
         let partitions = cluster.topics[&name("a")].partitions.as_ref().unwrap();
         let [first, second] = partitions.as_slice() else { panic!("there are two") };
@@ -475,8 +486,8 @@ mod tests {
     #[test]
     fn a_broker_that_knows_of_nobody_is_not_believed() {
         let mut cluster = Cluster::default();
-        cluster.update(&response(Vec::new()));
-        cluster.update(&MetadataResponse::default());
+        cluster.update(&response(Vec::new()), false);
+        cluster.update(&MetadataResponse::default(), false);
         assert_eq!(cluster.nodes.len(), 1);
     }
 

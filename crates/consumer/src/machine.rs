@@ -383,6 +383,12 @@ impl<T> Consumer<T> {
         self.run(now);
     }
 
+    /// Whether there is something to be done.
+    #[must_use]
+    pub fn has_output(&self) -> bool {
+        !self.outputs.is_empty()
+    }
+
     /// The next thing to be done.
     pub fn poll_output(&mut self) -> Option<Output<T>> {
         self.outputs.pop_front()

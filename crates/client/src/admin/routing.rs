@@ -126,7 +126,7 @@ impl Io {
         let topics: BTreeSet<&TopicName> = partitions.iter().map(|at| &at.topic).collect();
         let answer = self.metadata(Some(topics.into_iter().map(TopicName::as_str)), false, deadline).await?;
         let response: MetadataResponse<'_> = answer.decode()?;
-        self.take_over(&response);
+        self.take_over(&response, false);
         let mut leaders: BTreeMap<(String, u32), Result<NodeId, ClientError>> = BTreeMap::new();
         let mut errors: BTreeMap<String, ClientError> = BTreeMap::new();
         for topic in &response.topics {
@@ -195,7 +195,7 @@ impl Io {
     pub(super) async fn all_nodes(self: &Rc<Self>, deadline: Deadline) -> Result<Vec<NodeId>, ClientError> {
         let answer = self.metadata(Some(std::iter::empty()), false, deadline).await?;
         let response: MetadataResponse<'_> = answer.decode()?;
-        self.take_over(&response);
+        self.take_over(&response, false);
         Ok(response.brokers.iter().filter_map(|broker| NodeId::from_wire(broker.node_id)).collect())
     }
 }
