@@ -21,7 +21,9 @@ use highwater_benches::machine::Machine;
 use highwater_benches::process::Server;
 use highwater_benches::rdkafka::{self, RdKafka};
 use highwater_benches::stub_broker::{self, PARTITIONS, StubBatch, TOPIC};
-use highwater_client::{Client, Codec, SerializedRecord, TimestampMs, TopicName};
+use highwater_client::{
+    Client, Codec, Event, OffsetReset, PartitionIndex, SerializedRecord, TimestampMs, TopicName, TopicPartition,
+};
 use highwater_records::{BatchBuilder, BatchOptions, Compression};
 use nix::time::{ClockId, clock_gettime};
 
@@ -224,8 +226,30 @@ fn codec_of(name: &str) -> Codec {
     }
 }
 
-fn consume(_address: SocketAddr, _size: usize, _count: u64) -> Result<Duration, Box<dyn Error>> {
-    Err("not yet".into())
+fn consume(address: SocketAddr, size: usize, count: u64) -> Result<Duration, Box<dyn Error>> {
+    let client = Client::new(&address.to_string())?;
+    let topic = TopicName::new(TOPIC)?;
+    let partitions = (0..PARTITIONS).filter_map(PartitionIndex::from_wire);
+    let partitions = partitions.map(|partition| TopicPartition { topic: topic.clone(), partition });
+    let consumer = client.reader().partitions(partitions).start_at(OffsetReset::Earliest).build()?;
+    let begin = cpu()?;
+    let (mut seen, mut bytes) = (0, 0);
+    while seen < count {
+        match consumer.next().wait()? {
+            Event::Records(records) => {
+                for record in &records {
+                    bytes += record.value().map_or(0, <[u8]>::len) as u64;
+                    seen += 1;
+                }
+            }
+            Event::Error(error) => return Err(error.into()),
+            _ => {}
+        }
+    }
+    if bytes < count * size as u64 {
+        return Err(format!("only {bytes} bytes came").into());
+    }
+    Ok(cpu()? - begin)
 }
 
 fn rd_produce(

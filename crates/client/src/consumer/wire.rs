@@ -281,8 +281,9 @@ fn submit_offset_fetch(io: &Io, link: Link, fetch: &OffsetFetchRequest) -> Resul
 fn submit_fetch(io: &Io, link: Link, fetch: &FetchRequest) -> Result<Submitted, ClientError> {
     let cluster = io.cluster.borrow();
     let id = |name: &TopicName| cluster.topics.get(name).and_then(|topic| topic.id).map_or(Uuid::ZERO, |id| id.0);
-    let named = fetch.partitions.iter().map(|partition| &partition.partition.topic);
-    let all_have_ids = named.chain(fetch.forgotten.iter().map(|at| &at.topic)).all(|name| !id(name).is_zero());
+    // A session that began by ids goes on by ids, also with a fetch that names nothing.
+    let all_have_ids = fetch.partitions.iter().all(|partition| !id(&partition.partition.topic).is_zero())
+        && cluster.topics.values().all(|topic| topic.id.is_some() || topic.partitions.is_err());
     let version = io.version(link, ApiKey::Fetch, if all_have_ids { i16::MAX } else { NAMED_FETCH })?;
     let by_name = version <= NAMED_FETCH;
     // Zero where the version has the other.
@@ -305,7 +306,9 @@ fn submit_fetch(io: &Io, link: Link, fetch: &FetchRequest) -> Result<Submitted, 
         ..Default::default()
     });
     let mut forgotten: BTreeMap<&TopicName, Vec<i32>> = BTreeMap::new();
-    fetch.forgotten.iter().for_each(|at| forgotten.entry(&at.topic).or_default().push(at.partition.to_wire()));
+    // One whose id is gone cannot be named; the broker notices by itself.
+    let nameable = fetch.forgotten.iter().filter(|at| by_name || !id(&at.topic).is_zero());
+    nameable.for_each(|at| forgotten.entry(&at.topic).or_default().push(at.partition.to_wire()));
     let forgotten = forgotten.into_iter().map(|(name, partitions)| ForgottenTopic {
         topic: topic_name(name).into(),
         topic_id: topic_id(name),
@@ -451,7 +454,7 @@ fn read_coordinator(io: &Io, answer: &WireAnswer) -> Result<Result<NodeId, Error
 fn read_join(answer: &WireAnswer) -> Result<Answer, ClientError> {
     let response: JoinGroupResponse<'_> = answer.decode()?;
     let protocol: Arc<str> = response.protocol_name.as_deref().unwrap_or_default().into();
-    let member = |member: messages::join_group_response::JoinGroupResponseMember<'_>| GroupMember {
+    let member = |member: join_group_response::JoinGroupResponseMember<'_>| GroupMember {
         id: (&*member.member_id).into(),
         instance: member.group_instance_id.as_deref().map(Arc::from),
         subscription: embedded::decode_subscription(&protocol, &member.metadata),

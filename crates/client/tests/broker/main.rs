@@ -4,4 +4,5 @@
 
 mod admin;
 mod common;
+mod consumer;
 mod producer;
