@@ -24,12 +24,13 @@ use crate::descriptors;
 use crate::format::is_own_cluster;
 use crate::forward::Forwarder;
 use crate::group::{Coordinators, Services};
+use crate::interpose::Interposer;
 use crate::lifecycle::{BrokerError, Event, Lifecycle};
 use crate::net::NetStats;
 use crate::net::{Now, Wakers};
 use crate::node::{Advertised, Counters, Node, Settings};
 use crate::partition::{
-    CleanerPool, CleanerSettings, ControllerAsks, Directories, Housekeeper, Intervals, SyncThreads, log_config,
+    CleanerPool, CleanerSettings, ControllerAsks, Deleting, Directories, Housekeeper, Intervals, SyncThreads, log_config,
 };
 use crate::producer_ids::ProducerIds;
 use crate::quorum::voter_messages::KRAFT_VERSION;
@@ -69,6 +70,7 @@ pub struct Broker {
     threads: Vec<JoinHandle<()>>,
     housekeeping: Option<JoinHandle<()>>,
     cleaner: Option<CleanerPool>,
+    deleting: Deleting,
     /// The directory of the metadata log, if it is no log directory; holds its lock.
     apart: Option<LogDir>,
 }
@@ -166,6 +168,23 @@ impl Broker {
     ///
     /// As [`start`](Self::start).
     pub fn start_on(disk: Arc<dyn Disk>, config: &BrokerConfig) -> Result<Self, StartError> {
+        Self::begin(disk, None, config)
+    }
+
+    /// Starts a broker all of whose requests `interposer` decides about before they are served.
+    ///
+    /// # Errors
+    ///
+    /// As [`start`](Self::start).
+    pub fn start_interposed(interposer: Arc<dyn Interposer>, config: &BrokerConfig) -> Result<Self, StartError> {
+        Self::begin(RealDisk::shared(), Some(interposer), config)
+    }
+
+    fn begin(
+        disk: Arc<dyn Disk>,
+        interposer: Option<Arc<dyn Interposer>>,
+        config: &BrokerConfig,
+    ) -> Result<Self, StartError> {
         let now = Now::read();
         descriptors::raise_limit();
         if config.listeners.is_empty() && config.controller_listeners.is_empty() {
@@ -257,6 +276,7 @@ impl Broker {
             wakers: Arc::clone(&wakers),
             quotas,
             counters: Counters::default(),
+            interposer,
             started: now.instant,
             static_config: static_config.clone(),
         });
@@ -289,6 +309,7 @@ impl Broker {
             Housekeeper::new(Arc::clone(&view), directories.clone(), syncs, intervals(static_config), now.wall);
         let cleaner =
             CleanerPool::start(view, cleaner(static_config), housekeeper.deleting()).map_err(thread("cleaner"))?;
+        let deleting = housekeeper.deleting();
         let keeper = Keeper {
             housekeeper,
             directories,
@@ -322,6 +343,7 @@ impl Broker {
             threads,
             housekeeping: Some(housekeeping),
             cleaner: Some(cleaner),
+            deleting,
             apart,
         };
         if config.roles.broker && broker.node.quorum.is_alone() && !life.wait_until_unfenced(START_TIMEOUT) {
@@ -399,21 +421,39 @@ impl Broker {
 
     /// Stops: closes connections, flushes and closes every log, and leaves the clean markers.
     pub fn shutdown(mut self) {
-        self.stop();
+        self.stop(Ending::Clean);
     }
 
-    fn stop(&mut self) {
+    /// Stops as if the process had been killed, as far as others and the disk can tell: nothing is handed over, answers
+    /// on their way are dropped, and no log is closed cleanly, so that the next start recovers them.
+    pub fn abandon(mut self) {
+        self.stop(Ending::Abrupt);
+    }
+
+    pub(crate) fn node(&self) -> &Node {
+        &self.node
+    }
+
+    pub(crate) fn deleting(&self) -> &Deleting {
+        &self.deleting
+    }
+
+    fn stop(&mut self, ending: Ending) {
+        let (leave_timeout, connections_timeout) = match ending {
+            Ending::Clean => (LEAVE_TIMEOUT, CONNECTIONS_STOP_TIMEOUT),
+            Ending::Abrupt => (Duration::ZERO, Duration::ZERO),
+        };
         // Thousands of partitions may be on the way; who stops the broker does not wait for them.
         self.node.directories.iter().for_each(|directory| directory.begin_close());
         // Its last renames come before the logs are closed.
         drop(self.cleaner.take());
         if self.housekeeping.is_some() && self.failure().is_none() {
             // While others can still fetch what they lack.
-            self.node.life.leave(LEAVE_TIMEOUT);
+            self.node.life.leave(leave_timeout);
         }
         let server = self.server.lock().take();
         if let Some(server) = server {
-            server.stop(CONNECTIONS_STOP_TIMEOUT);
+            server.stop(connections_timeout);
         }
         self.fetchers.stop();
         self.asks.stop();
@@ -430,12 +470,12 @@ impl Broker {
                     tracing::error!("a thread of the broker had panicked");
                 }
             }
-            self.close_logs();
+            self.close_logs(ending);
         }
         self.lifecycle.end(Ok(()));
     }
 
-    fn close_logs(&mut self) {
+    fn close_logs(&mut self, ending: Ending) {
         self.node.coordinators.stop();
         self.node.syncs.stop();
         let now = Now::read().wall;
@@ -449,9 +489,13 @@ impl Broker {
                 .filter(|partition| Arc::ptr_eq(partition.directory(), directory))
                 .filter_map(|partition| partition.take_log())
                 .collect();
-            directory.close_clean(logs, epoch, now);
+            match ending {
+                Ending::Clean => directory.close_clean(logs, epoch, now),
+                Ending::Abrupt => directory.abandon(logs),
+            }
         }
         if let Some(directory) = self.apart.take()
+            && ending == Ending::Clean
             && let Err(error) = directory.close_clean(Vec::new(), epoch, now)
         {
             tracing::error!("the metadata directory was not closed cleanly: {error}");
@@ -461,7 +505,7 @@ impl Broker {
 
 impl Drop for Broker {
     fn drop(&mut self) {
-        self.stop();
+        self.stop(Ending::Clean);
     }
 }
 
@@ -469,6 +513,13 @@ impl std::fmt::Debug for Broker {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Broker").field("local_addrs", &self.local_addrs).finish_non_exhaustive()
     }
+}
+
+/// How a broker stops.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Ending {
+    Clean,
+    Abrupt,
 }
 
 /// How each partition is stored, by the metadata.

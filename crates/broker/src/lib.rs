@@ -9,6 +9,8 @@ mod forward;
 #[doc(hidden)]
 pub mod fuzzing;
 mod group;
+mod inspect;
+mod interpose;
 mod lifecycle;
 pub mod net;
 mod node;
@@ -27,5 +29,7 @@ mod view;
 pub use broker::{Broker, BrokerStats, Readiness, StartError};
 pub use config::BrokerConfig;
 pub use format::{FormatError, InitialController, InitialControllers, NoController, format};
+pub use inspect::{InspectError, ReplicaState};
+pub use interpose::{Intercepted, Interposer, Verdict};
 pub use lifecycle::BrokerError;
 pub use storage::StorageError;

@@ -9,6 +9,7 @@ use highwater_types::NodeId;
 
 use crate::forward::Forwarder;
 use crate::group::Coordinators;
+use crate::interpose::Interposer;
 use crate::net::{Now, Peer, Wakers};
 use crate::partition::{Directories, SyncThreads};
 use crate::producer_ids::ProducerIds;
@@ -33,6 +34,8 @@ pub(crate) struct Node {
     pub(crate) coordinators: Arc<Coordinators>,
     pub(crate) quotas: Arc<ReplicationQuotas>,
     pub(crate) counters: Counters,
+    /// Decides about requests before they are served; only in tests of clients.
+    pub(crate) interposer: Option<Arc<dyn Interposer>>,
     /// When the broker was started.
     pub(crate) started: Instant,
 }

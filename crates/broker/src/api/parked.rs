@@ -21,6 +21,10 @@ pub(crate) enum Parked {
     Forwarded(Box<Forwarded>),
     /// The broker to be let into its cluster.
     Start,
+    /// The end of a pause before the next request.
+    Pause,
+    /// Nothing: the connection is never answered again.
+    Nothing,
 }
 
 /// A request that was handed to the active controller.

@@ -10,6 +10,7 @@ use super::parked::{self, Parked};
 use super::request::{Cx, Outcome, Refused, ReplyTo, Request};
 use super::supported::{self, Route, SupportedApi};
 use super::{api_versions, delete_records, fetch, forward, produce};
+use crate::interpose::{Intercepted, Verdict};
 use crate::net::{Context, Frames, Out, Served, Service, Wake};
 use crate::node::Node;
 use crate::view::ViewCache;
@@ -36,6 +37,10 @@ pub(crate) struct Scratch {
 pub(crate) struct ConnState {
     /// Name and version of the client's library, from ApiVersions.
     pub(super) software: Option<Box<(String, String)>>,
+    /// What was decided about the next request, which could not be carried out yet.
+    decided: Option<Box<Verdict>>,
+    /// The request being served is not answered: the connection ends instead.
+    loses_answer: bool,
 }
 
 impl Handlers {
@@ -84,6 +89,29 @@ impl Service for Handlers {
             return Served::Park { parked: Parked::Start, deadline: Some(cx.now.instant + START_PAUSE) };
         }
         while let Some(frame) = frames.peek() {
+            match intercept(&mut cx, frame, out) {
+                Verdict::Serve => {}
+                Verdict::Answer(answer) => {
+                    if frames.next(out).is_some() {
+                        out.buf().extend_from_slice(&answer);
+                        continue;
+                    }
+                    cx.conn.decided = Some(Box::new(Verdict::Answer(answer)));
+                    break;
+                }
+                Verdict::Delay(pause) => {
+                    cx.conn.decided = Some(Box::default());
+                    return Served::Park { parked: Parked::Pause, deadline: cx.now.instant.checked_add(pause) };
+                }
+                Verdict::Close => return Served::Close,
+                // Answers to earlier requests leave first.
+                Verdict::ServeAndClose if !out.is_empty() => {
+                    cx.conn.decided = Some(Box::new(Verdict::ServeAndClose));
+                    break;
+                }
+                Verdict::ServeAndClose => cx.conn.loses_answer = true,
+                Verdict::Ignore => return Served::Park { parked: Parked::Nothing, deadline: None },
+            }
             let outcome = if is_served_produce(frame) {
                 if out.is_full() {
                     break;
@@ -94,6 +122,7 @@ impl Service for Handlers {
                 serve_one(&mut cx, frame, out)
             };
             match self.served(outcome) {
+                Served::Done if cx.conn.loses_answer => return lose(out),
                 Served::Done => {}
                 other => return other,
             }
@@ -103,7 +132,7 @@ impl Service for Handlers {
 
     fn resume(&self, context: &mut Context<'_, Self>, parked: Parked, why: Wake, out: &mut Out) -> Served<Parked> {
         let mut cx = self.cx(context);
-        self.served(match parked {
+        let served = self.served(match parked {
             Parked::Fetch(fetch) => fetch::resume(&mut cx, *fetch, why, out),
             Parked::Produce(produce) => produce::resume(&mut cx, *produce, why, out),
             Parked::Deletion(deletion) => delete_records::resume(&cx, *deletion, why, out),
@@ -112,8 +141,35 @@ impl Service for Handlers {
             Parked::Start if is_ready(&cx) => Ok(Outcome::Answered),
             Parked::Start if why == Wake::Stopping => Ok(Outcome::Close),
             Parked::Start => Ok(Outcome::Park { parked: Parked::Start, deadline: Some(cx.now.instant + START_PAUSE) }),
-        })
+            Parked::Pause | Parked::Nothing if why == Wake::Stopping => Ok(Outcome::Close),
+            Parked::Pause => Ok(Outcome::Answered),
+            Parked::Nothing => Ok(Outcome::Park { parked: Parked::Nothing, deadline: None }),
+        });
+        match served {
+            Served::Done if cx.conn.loses_answer => lose(out),
+            served => served,
+        }
     }
+}
+
+/// What is to become of the request at the front.
+fn intercept(cx: &mut Cx<'_>, frame: &[u8], out: &Out) -> Verdict {
+    let Some(interposer) = &cx.node.interposer else { return Verdict::Serve };
+    if let Some(decided) = cx.conn.decided.take() {
+        return *decided;
+    }
+    // Those that are not served are none of a test's business, and those that have to wait are decided about later.
+    if accept(frame).is_none() || out.is_full() {
+        return Verdict::Serve;
+    }
+    let is_for_controllers = cx.node.is_for_controllers(cx.peer);
+    interposer.intercept(&Intercepted { frame, node: cx.node.id, is_for_controllers, view: &cx.view })
+}
+
+/// Ends a connection instead of answering.
+fn lose<P>(out: &mut Out) -> Served<P> {
+    out.clear();
+    Served::Close
 }
 
 /// Serves a request of any kind.

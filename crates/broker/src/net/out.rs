@@ -92,11 +92,11 @@ impl Out {
             || OUT_TOTAL_FULL <= self.slice_bytes + self.bytes.len() as u64
     }
 
-    pub(super) fn is_empty(&self) -> bool {
+    pub(crate) fn is_empty(&self) -> bool {
         self.bytes.is_empty() && self.slices.is_empty()
     }
 
-    pub(super) fn clear(&mut self) {
+    pub(crate) fn clear(&mut self) {
         self.bytes.clear();
         self.slices.clear();
         self.slice_bytes = 0;

@@ -144,6 +144,12 @@ impl Directory {
         }
     }
 
+    /// Lets go of every log, without a flush or the clean marker.
+    pub(crate) fn abandon(&self, logs: Vec<Log>) {
+        drop(self.files.lock().take());
+        drop(logs);
+    }
+
     fn with_files<R>(
         self: &Arc<Self>,
         operation: impl FnOnce(&mut LogDir) -> Result<R, LogError>,

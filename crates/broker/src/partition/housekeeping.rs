@@ -88,7 +88,7 @@ impl Housekeeper {
         }
         if self.retention_due <= now {
             self.retention_due = now.plus_ms(self.intervals.retention_ms);
-            self.apply_retention(now);
+            apply_retention(&self.view, &self.deleting, now);
         }
         if self.producers_due <= now {
             self.producers_due = now.plus_ms(self.intervals.producers_ms);
@@ -174,21 +174,6 @@ impl Housekeeper {
         wanted
     }
 
-    fn apply_retention(&mut self, now: TimestampMs) {
-        let view = self.view.load();
-        for partition in view.topics.partitions() {
-            let Ok(mut locked) = partition.lock() else { continue };
-            match locked.with_log(|log| log.apply_retention(now)) {
-                Ok(0) => {}
-                Ok(segments) => {
-                    tracing::info!(partition = %partition.name(), segments, "retention removed segments");
-                    self.deleting.lock().push(Arc::clone(partition));
-                }
-                Err(error) => report(partition, &error),
-            }
-        }
-    }
-
     fn delete_files(&mut self, now: TimestampMs) {
         for directory in self.directories.iter() {
             if let Some(task) = directory.due_deletions(now) {
@@ -219,6 +204,22 @@ impl Housekeeper {
             {
                 report(partition, &error);
             }
+        }
+    }
+}
+
+/// Removes what retention says from every partition.
+pub(crate) fn apply_retention(view: &ViewCell, deleting: &Deleting, now: TimestampMs) {
+    let view = view.load();
+    for partition in view.topics.partitions() {
+        let Ok(mut locked) = partition.lock() else { continue };
+        match locked.with_log(|log| log.apply_retention(now)) {
+            Ok(0) => {}
+            Ok(segments) => {
+                tracing::info!(partition = %partition.name(), segments, "retention removed segments");
+                deleting.lock().push(Arc::clone(partition));
+            }
+            Err(error) => report(partition, &error),
         }
     }
 }

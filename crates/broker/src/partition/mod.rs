@@ -22,7 +22,7 @@ pub(crate) use cleaner::{CleanerPool, CleanerSettings};
 pub(crate) use controller_asks::{ControllerAsk, ControllerAsks, IsrAsk};
 pub(crate) use directory::{Directories, Directory};
 pub(crate) use error::PartitionError;
-pub(crate) use housekeeping::{Housekeeper, Intervals};
+pub(crate) use housekeeping::{Deleting, Housekeeper, Intervals, apply_retention};
 pub(crate) use log_config::log_config;
 pub(crate) use syncs::SyncThreads;
 pub(crate) use table::{PartitionTable, TopicEntry};

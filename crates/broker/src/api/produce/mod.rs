@@ -19,8 +19,10 @@ use staged::Batch;
 
 /// Serves the next request, which is a produce request, and those that follow it directly.
 pub(super) fn serve(cx: &mut Cx<'_>, frames: &mut Frames<'_>, out: &mut Out) -> Result<Outcome, Refused> {
+    // Whoever decides about each request has to see each.
+    let staged_max = if cx.node.interposer.is_some() { 1 } else { STAGED_REQUESTS_MAX };
     let mut batch = Batch::new(cx);
-    while batch.len() < STAGED_REQUESTS_MAX && !out.is_full() {
+    while batch.len() < staged_max && !out.is_full() {
         let Some(frame) = frames.peek() else { break };
         let Some(api) = accept(frame).filter(|api| matches!(api.route, Route::Produce)) else { break };
         match batch.parse(cx, api, frame) {
