@@ -30,6 +30,7 @@ const MAY_DEPEND_ON: &[(&str, &[&str])] = &[
     ("client", &["producer", "consumer", "assignor", "wire", "records", "types"]),
     ("broker", &["log", "wire", "replication", "raft", "metadata", "coordinator", "group", "txn", "records", "types"]),
     ("cli", &["client", "broker", "log", "wire", "records", "types"]),
+    ("testkit", &["broker", "log", "wire", "records", "types"]),
     ("wire-gen", &[]),
     (
         "sim",
