@@ -30,7 +30,8 @@ use crate::net::NetStats;
 use crate::net::{Now, Wakers};
 use crate::node::{Advertised, Counters, Node, Settings};
 use crate::partition::{
-    CleanerPool, CleanerSettings, ControllerAsks, Deleting, Directories, Housekeeper, Intervals, SyncThreads, log_config,
+    CleanerPool, CleanerSettings, ControllerAsks, Deleting, Directories, Housekeeper, Intervals, SyncThreads,
+    log_config,
 };
 use crate::producer_ids::ProducerIds;
 use crate::quorum::voter_messages::KRAFT_VERSION;

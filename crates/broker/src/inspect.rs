@@ -116,9 +116,7 @@ impl Broker {
             partition,
         })?;
         let locked = found.lock().map_err(|error: PartitionError| error.to_string());
-        locked
-            .and_then(|mut locked| operation(&mut locked))
-            .map_err(|reason| log_error(topic, partition, reason))
+        locked.and_then(|mut locked| operation(&mut locked)).map_err(|reason| log_error(topic, partition, reason))
     }
 }
 

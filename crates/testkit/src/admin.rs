@@ -50,12 +50,7 @@ pub(crate) fn create_topic(connection: &mut Connection, topic: &NewTopic) -> Res
 }
 
 /// Puts `node` first among the replicas of a partition and has it elected.
-pub(crate) fn move_leader(
-    connection: &mut Connection,
-    topic: &str,
-    partition: u32,
-    node: u32,
-) -> Result<(), KitError> {
+pub(crate) fn move_leader(connection: &mut Connection, topic: &str, partition: u32, node: u32) -> Result<(), KitError> {
     let index = i32::try_from(partition).unwrap_or(i32::MAX);
     let leader = i32::try_from(node).unwrap_or(i32::MAX);
     let mut replicas = replicas(connection, topic, index)?
@@ -70,11 +65,8 @@ pub(crate) fn move_leader(
         replicas: Some(replicas.into()),
         ..ReassignablePartition::default()
     };
-    let moved = ReassignableTopic {
-        name: topic.into(),
-        partitions: vec![moved].into(),
-        ..ReassignableTopic::default()
-    };
+    let moved =
+        ReassignableTopic { name: topic.into(), partitions: vec![moved].into(), ..ReassignableTopic::default() };
     let request =
         AlterPartitionReassignmentsRequest { timeout_ms: TIMEOUT_MS, topics: vec![moved].into(), ..Default::default() };
     let response: AlterPartitionReassignmentsResponse<'_> = connection.call(0, &request, TIMEOUT)?;
@@ -82,11 +74,7 @@ pub(crate) fn move_leader(
     for answered in response.responses.iter().flat_map(|topic| topic.partitions.iter().collect::<Vec<_>>()) {
         check(answered.error_code, what, answered.error_message.as_deref())?;
     }
-    let elected = TopicPartitions {
-        topic: topic.into(),
-        partitions: vec![index].into(),
-        ..TopicPartitions::default()
-    };
+    let elected = TopicPartitions { topic: topic.into(), partitions: vec![index].into(), ..TopicPartitions::default() };
     let request = ElectLeadersRequest {
         election_type: PREFERRED,
         topic_partitions: Some(vec![elected].into()),

@@ -31,7 +31,9 @@ pub(crate) fn node_config(
     let replicas = count.min(3).to_string();
     let mut all: BTreeMap<String, String> =
         DEFAULTS.iter().map(|(key, value)| ((*key).to_owned(), (*value).to_owned())).collect();
-    for key in ["default.replication.factor", "offsets.topic.replication.factor", "transaction.state.log.replication.factor"] {
+    for key in
+        ["default.replication.factor", "offsets.topic.replication.factor", "transaction.state.log.replication.factor"]
+    {
         all.insert(key.to_owned(), replicas.clone());
     }
     all.extend(set.clone());

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
@@ -111,7 +112,8 @@ impl EmbeddedBroker {
     /// What to give a client as `bootstrap.servers`: every node, running or not.
     #[must_use]
     pub fn bootstrap(&self) -> String {
-        let addresses: Vec<String> = self.nodes.keys().filter_map(|node| Some(self.address(*node)?.to_string())).collect();
+        let addresses: Vec<String> =
+            self.nodes.keys().filter_map(|node| Some(self.address(*node)?.to_string())).collect();
         addresses.join(",")
     }
 
@@ -120,6 +122,12 @@ impl EmbeddedBroker {
     pub fn address(&self, node: u32) -> Option<SocketAddr> {
         let node = self.nodes.get(&node)?;
         Some(SocketAddr::from((Ipv4Addr::LOCALHOST, node.ports.clients.number())))
+    }
+
+    /// The directory of the data, with a folder `node-N` for each node.
+    #[must_use]
+    pub fn data(&self) -> &Path {
+        self.data.path()
     }
 
     /// The nodes that run, in order.

@@ -82,11 +82,8 @@ impl<'b> Group<'b> {
         let unknown = || admin::check(ErrorCode::CoordinatorNotAvailable as i16, what, None);
         let Ok(node) = u32::try_from(found.node_id) else { return unknown().map(|()| Vec::new()) };
         let mut connection = self.broker.connect_to(node)?;
-        let request = OffsetFetchRequest {
-            group_id: self.name.as_str().into(),
-            topics: None,
-            ..OffsetFetchRequest::default()
-        };
+        let request =
+            OffsetFetchRequest { group_id: self.name.as_str().into(), topics: None, ..OffsetFetchRequest::default() };
         let response: OffsetFetchResponse<'_> = connection.call(7, &request, admin::TIMEOUT)?;
         admin::check(response.error_code, what, None)?;
         let mut all = Vec::new();

@@ -75,10 +75,9 @@ pub(super) fn error(request: &Request<'_>, code: ErrorCode, addresses: &BTreeMap
                 ..InitProducerIdResponse::default()
             },
         ),
-        ApiKey::ConsumerGroupHeartbeat => encode(
-            request,
-            &ConsumerGroupHeartbeatResponse { error_code, ..ConsumerGroupHeartbeatResponse::default() },
-        ),
+        ApiKey::ConsumerGroupHeartbeat => {
+            encode(request, &ConsumerGroupHeartbeatResponse { error_code, ..ConsumerGroupHeartbeatResponse::default() })
+        }
         _ => None,
     }
 }
@@ -168,7 +167,8 @@ fn metadata(request: &Request<'_>, error_code: i16, addresses: &BTreeMap<u32, u1
             ..MetadataResponseBroker::default()
         })
     });
-    let mut response = MetadataResponse { brokers: brokers.collect(), controller_id: -1, ..MetadataResponse::default() };
+    let mut response =
+        MetadataResponse { brokers: brokers.collect(), controller_id: -1, ..MetadataResponse::default() };
     let named: Vec<_> = asked.topics.iter().flat_map(|topics| topics.iter()).collect();
     if named.is_empty() {
         if request.version < METADATA_ERROR_MIN {

@@ -45,9 +45,9 @@ impl<'a> Request<'a> {
         self.client_id == CLIENT_ID
             || match self.key {
                 ApiKey::Fetch => self.decode().is_some_and(from_replica),
-                ApiKey::ApiVersions => self.decode().is_some_and(|versions: ApiVersionsRequest<'_>| {
-                    versions.client_software_name == BROKER_SOFTWARE
-                }),
+                ApiKey::ApiVersions => self
+                    .decode()
+                    .is_some_and(|versions: ApiVersionsRequest<'_>| versions.client_software_name == BROKER_SOFTWARE),
                 _ => false,
             }
     }
@@ -106,8 +106,7 @@ impl<'a> Request<'a> {
                 let request: DeleteTopicsRequest<'_> = self.decode()?;
                 let by_name = request.topic_names.iter().map(std::borrow::Cow::into_owned);
                 let new = request.topics.iter();
-                let new =
-                    new.filter_map(|topic| name_of(topic.name.as_deref().unwrap_or_default(), topic.topic_id));
+                let new = new.filter_map(|topic| name_of(topic.name.as_deref().unwrap_or_default(), topic.topic_id));
                 by_name.chain(new).collect()
             }
             _ => return None,
