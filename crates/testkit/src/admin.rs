@@ -43,7 +43,7 @@ pub(crate) fn create_topic(connection: &mut Connection, topic: &NewTopic) -> Res
     let request = CreateTopicsRequest { topics: vec![wanted].into(), timeout_ms: TIMEOUT_MS, ..Default::default() };
     let response: CreateTopicsResponse<'_> = connection.call(7, &request, TIMEOUT)?;
     let what = || format!("create topic {}", topic.name);
-    for created in response.topics.iter() {
+    for created in &response.topics {
         check(created.error_code, what, created.error_message.as_deref())?;
     }
     Ok(())
@@ -83,8 +83,8 @@ pub(crate) fn move_leader(connection: &mut Connection, topic: &str, partition: u
     };
     let response: ElectLeadersResponse<'_> = connection.call(2, &request, TIMEOUT)?;
     check(response.error_code, what, None)?;
-    for answered in response.replica_election_results.iter() {
-        for partition in answered.partition_result.iter() {
+    for answered in &response.replica_election_results {
+        for partition in &answered.partition_result {
             // It may lead already.
             if partition.error_code != ErrorCode::ElectionNotNeeded as i16 {
                 check(partition.error_code, what, partition.error_message.as_deref())?;

@@ -8,7 +8,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use highwater_broker::{Broker, BrokerConfig, InitialControllers, ReplicaState, format};
-use highwater_types::{Offset, PartitionIndex, TimestampMs};
+use highwater_types::{NodeId, Offset, PartitionIndex, TimestampMs};
 use parking_lot::Mutex;
 
 use crate::admin;
@@ -56,7 +56,7 @@ struct Node {
 }
 
 impl EmbeddedBroker {
-    /// Starts one broker with its data in a temporary directory.
+    /// Starts one broker with its data in memory, or in a temporary directory, see [`Storage`](crate::Storage).
     ///
     /// # Errors
     ///
@@ -354,7 +354,7 @@ impl EmbeddedBroker {
             }
             found = found.or(known);
         }
-        Some(found?.into_iter().map(|leader| leader.map(|leader| leader.value())).collect())
+        Some(found?.into_iter().map(|leader| leader.map(NodeId::value)).collect())
     }
 
     fn with_leader<R>(

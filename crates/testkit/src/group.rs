@@ -87,8 +87,8 @@ impl<'b> Group<'b> {
         let response: OffsetFetchResponse<'_> = connection.call(7, &request, admin::TIMEOUT)?;
         admin::check(response.error_code, what, None)?;
         let mut all = Vec::new();
-        for topic in response.topics.iter() {
-            for partition in topic.partitions.iter() {
+        for topic in &response.topics {
+            for partition in &topic.partitions {
                 admin::check(partition.error_code, what, None)?;
                 // None was committed where it is negative.
                 let offset = u64::try_from(partition.committed_offset).ok();
