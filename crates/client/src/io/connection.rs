@@ -5,7 +5,7 @@ use std::collections::VecDeque;
 use std::future::Future;
 use std::io::{self, ErrorKind};
 use std::net::TcpStream;
-use std::os::fd::AsRawFd;
+use std::os::fd::AsFd;
 use std::pin::Pin;
 use std::rc::Rc;
 use std::sync::Arc;
@@ -16,7 +16,6 @@ use highwater_types::Ticks;
 use highwater_wire::frame::{RequestHeader, decode_response_header, encode_request};
 use highwater_wire::{ApiKey, DecodeError, Message, Reader};
 use nix::errno::Errno;
-use nix::sys::socket::{MsgFlags, recv};
 
 use super::frames::Frames;
 use super::network::ConnectionKey;
@@ -222,16 +221,13 @@ impl Socket {
     /// Reads what has arrived, and tells whoever waits for it.
     pub(super) fn receive(&mut self) -> Result<(), ClientError> {
         for _ in 0..READS_MAX {
-            let room = self.input.room();
-            let size = room.len();
-            match recv(self.stream.as_raw_fd(), room, MsgFlags::empty()) {
-                Ok(0) => return Err(self.broken(ErrorKind::UnexpectedEof.into())),
-                Ok(count) => {
-                    self.input.fill(count);
+            match self.input.receive(self.stream.as_fd()) {
+                Ok((0, _)) => return Err(self.broken(ErrorKind::UnexpectedEof.into())),
+                Ok((count, room)) => {
                     while let Some(frame) = self.input.next_frame().map_err(|error| self.nonsense(error.into()))? {
                         self.answer(&frame)?;
                     }
-                    if count < size {
+                    if count < room {
                         break;
                     }
                 }
