@@ -6,6 +6,8 @@ mod config;
 mod consumer;
 mod error;
 mod io;
+#[cfg(feature = "json")]
+mod json;
 mod metadata;
 mod pending;
 mod producer;
@@ -15,6 +17,8 @@ pub use client::Client;
 pub use config::{CLIENT_CONFIG_KEYS, ClientConfig, ConfigError};
 pub use consumer::{Consumer, ConsumerBuilder, Event, Next, Revocation};
 pub use error::{ClientError, ProtocolFault};
+#[cfg(feature = "json")]
+pub use json::Json;
 pub use metadata::Node;
 pub use pending::Pending;
 pub use producer::{Delivery, Enqueue, Producer, ProducerBuilder, Send, SendError, TrySendError};

@@ -137,17 +137,32 @@ impl Cluster {
         })
     }
 
-    /// Every topic that somebody is interested in; `None` for all that there are. And whether they may be created.
-    fn wanted(&self) -> (Option<BTreeSet<TopicName>>, bool) {
-        let may_create = self.interests.values().any(|interest| interest.may_create);
-        let mut names = BTreeSet::new();
+    /// What to ask for: topics, or all that there are, and whether they may be created by that. Whoever only reads topics
+    /// does not create them because somebody else writes to others.
+    fn questions(&self) -> Vec<(Wanted, bool)> {
+        let (mut is_all, mut read, mut written) = (false, BTreeSet::new(), BTreeSet::new());
         for interest in self.interests.values() {
             match &interest.topics {
-                Wanted::All => return (None, may_create),
-                Wanted::Names(wanted) => names.extend(wanted.iter().cloned()),
+                Wanted::All => is_all = true,
+                Wanted::Names(wanted) if interest.may_create => written.extend(wanted.iter().cloned()),
+                Wanted::Names(wanted) => read.extend(wanted.iter().cloned()),
             }
         }
-        (Some(names), may_create)
+        if is_all {
+            let is_known = |name: &TopicName| self.topics.get(name).is_some_and(|topic| topic.partitions.is_ok());
+            written.retain(|name| !is_known(name));
+        }
+        read.retain(|name| !written.contains(name));
+        let mut questions = Vec::new();
+        if !written.is_empty() {
+            questions.push((Wanted::Names(written), true));
+        }
+        if is_all {
+            questions.push((Wanted::All, false));
+        } else if !read.is_empty() || questions.is_empty() {
+            questions.push((Wanted::Names(read), false));
+        }
+        questions
     }
 }
 
@@ -246,9 +261,16 @@ impl Io {
             if asked.is_none() && self.cluster.borrow().interests.is_empty() {
                 continue;
             }
-            let (topics, may_create) = self.cluster.borrow().wanted();
+            let questions = self.cluster.borrow().questions();
             let deadline = self.within(self.config.request_timeout);
-            let result = self.renew(topics.as_ref(), may_create, deadline).await;
+            let mut result = Ok(());
+            for (topics, may_create) in questions {
+                let names = match &topics {
+                    Wanted::All => None,
+                    Wanted::Names(names) => Some(names),
+                };
+                result = result.and(self.renew(names, may_create, deadline).await);
+            }
             match result {
                 Ok(()) if self.cluster.borrow().lacks_topics() => {
                     // It may be about to be made.
@@ -499,17 +521,29 @@ mod tests {
         assert_eq!(partitions(&holed.partitions).len(), 1);
     }
 
+    fn asked(cluster: &Cluster) -> Vec<(Option<Vec<String>>, bool)> {
+        let text = |names: &BTreeSet<TopicName>| names.iter().map(ToString::to_string).collect();
+        let question = |(topics, may_create): (Wanted, bool)| match topics {
+            Wanted::All => (None, may_create),
+            Wanted::Names(names) => (Some(text(&names)), may_create),
+        };
+        cluster.questions().into_iter().map(question).collect()
+    }
+
     #[test]
-    fn one_who_wants_all_topics_is_enough() {
+    fn who_only_reads_creates_nothing() {
         let mut cluster = Cluster::default();
         let add = |cluster: &mut Cluster, id, topics| {
             cluster.interests.insert(id, Interest { topics, may_create: id == 2, changed: Arc::default() });
         };
-        assert_eq!(cluster.wanted(), (Some(BTreeSet::new()), false));
-        add(&mut cluster, 1, Wanted::Names([name("a")].into()));
+        let some = |names: &[&str]| Some(names.iter().map(ToString::to_string).collect::<Vec<_>>());
+        assert_eq!(asked(&cluster), [(some(&[]), false)]);
+        add(&mut cluster, 1, Wanted::Names([name("a"), name("c")].into()));
         add(&mut cluster, 2, Wanted::Names([name("a"), name("b")].into()));
-        assert_eq!(cluster.wanted(), (Some([name("a"), name("b")].into()), true));
+        assert_eq!(asked(&cluster), [(some(&["a", "b"]), true), (some(&["c"]), false)]);
         add(&mut cluster, 3, Wanted::All);
-        assert_eq!(cluster.wanted(), (None, true));
+        assert_eq!(asked(&cluster), [(some(&["a", "b"]), true), (None, false)]);
+        cluster.update(&response(vec![topic("a", &[3]), topic("b", &[3])]), true);
+        assert_eq!(asked(&cluster), [(None, false)]);
     }
 }

@@ -183,6 +183,23 @@ fn a_record_outlives_everything() {
     assert_eq!(last.value(), Some(&b"2"[..]));
 }
 
+#[cfg(feature = "json")]
+#[test]
+fn json_comes_back_as_it_was_sent() {
+    use highwater_client::Json;
+
+    let broker = TestBroker::start();
+    let client = broker.client();
+    client.admin().create_topics([NewTopic::new("orders")], false).wait().unwrap().all_ok().unwrap();
+    let producer = client.producer::<String, Json<Vec<u32>>>().build().unwrap();
+    producer.send(ProducerRecord::new(topic(), Json(vec![1, 2, 3]))).wait().unwrap();
+    let consumer = client.reader().partitions([at(0)]).start_at(OffsetReset::Earliest).build().unwrap();
+    let Event::Records(records) = consumer.next().wait().unwrap() else { panic!("there is a record") };
+    let record = records.iter().next().unwrap();
+    assert_eq!(record.decode::<Json<Vec<u32>>>().unwrap(), Some(Json(vec![1, 2, 3])));
+    record.decode::<Json<String>>().unwrap_err();
+}
+
 struct Unpark(thread::Thread);
 
 impl Wake for Unpark {
