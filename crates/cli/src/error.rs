@@ -8,6 +8,9 @@ use std::process::ExitCode;
 
 use highwater_broker::{FormatError, StartError, StorageError};
 use highwater_log::LogError;
+use highwater_types::ErrorCode;
+
+use crate::errors;
 
 /// Why a command did not do what it was asked to: what went wrong, why, and what to try.
 #[derive(Debug)]
@@ -18,15 +21,73 @@ pub(crate) struct CliError {
     hint: Option<String>,
 }
 
-/// Which exit code an error gets. `clap` ends the process with 2 for bad usage by itself.
+/// Which exit code an error gets.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Kind {
     /// The operation failed: 1.
     Failed,
+    /// The arguments make no sense: 2. `clap` ends the process so by itself for what it can tell.
+    Usage,
     /// What was named does not exist: 3.
     NotFound,
-    /// Something else holds what is needed: 7.
+    /// Nobody answered, or not in time: 4.
+    Unreachable,
+    /// Whoever asked may not: 5.
+    Denied,
+    /// Some of several operations failed, which a table has told one by one: 6.
+    Partial,
+    /// Something else holds what is needed, or exists already: 7.
     Conflict,
+}
+
+impl Kind {
+    /// The exit code.
+    pub(crate) const fn exit_code(self) -> u8 {
+        match self {
+            Self::Failed => 1,
+            Self::Usage => 2,
+            Self::NotFound => 3,
+            Self::Unreachable => 4,
+            Self::Denied => 5,
+            Self::Partial => 6,
+            Self::Conflict => 7,
+        }
+    }
+
+    /// The kind of an error that a broker answered with.
+    pub(crate) const fn of(code: ErrorCode) -> Self {
+        match code {
+            ErrorCode::UnknownTopicOrPartition
+            | ErrorCode::UnknownTopicId
+            | ErrorCode::GroupIdNotFound
+            | ErrorCode::TransactionalIdNotFound
+            | ErrorCode::LogDirNotFound
+            | ErrorCode::ResourceNotFound
+            | ErrorCode::NoReassignmentInProgress
+            | ErrorCode::VoterNotFound
+            | ErrorCode::BrokerIdNotRegistered => Self::NotFound,
+            ErrorCode::RequestTimedOut
+            | ErrorCode::BrokerNotAvailable
+            | ErrorCode::LeaderNotAvailable
+            | ErrorCode::CoordinatorNotAvailable
+            | ErrorCode::NetworkException => Self::Unreachable,
+            ErrorCode::TopicAuthorizationFailed
+            | ErrorCode::GroupAuthorizationFailed
+            | ErrorCode::ClusterAuthorizationFailed
+            | ErrorCode::TransactionalIdAuthorizationFailed
+            | ErrorCode::DelegationTokenAuthorizationFailed
+            | ErrorCode::SaslAuthenticationFailed
+            | ErrorCode::UnsupportedSaslMechanism
+            | ErrorCode::IllegalSaslState => Self::Denied,
+            ErrorCode::TopicAlreadyExists
+            | ErrorCode::NonEmptyGroup
+            | ErrorCode::GroupSubscribedToTopic
+            | ErrorCode::DuplicateResource
+            | ErrorCode::DuplicateVoter
+            | ErrorCode::ReassignmentInProgress => Self::Conflict,
+            _ => Self::Failed,
+        }
+    }
 }
 
 impl CliError {
@@ -44,6 +105,28 @@ impl CliError {
         Self { kind, what: what.into(), why: chain(cause), hint }
     }
 
+    /// An operation that a broker refused with `code` and, if it is not empty, its own words.
+    pub(crate) fn answered(what: impl Into<String>, code: ErrorCode, message: Option<&str>) -> Self {
+        let explanation = errors::explain(code);
+        let said = message.filter(|said| !said.trim().is_empty()).unwrap_or(explanation.meaning);
+        Self {
+            kind: Kind::of(code),
+            what: what.into(),
+            why: format!("{} ({code})", said.trim()),
+            hint: Some(explanation.advice.to_owned()),
+        }
+    }
+
+    /// Which exit code it gets.
+    pub(crate) const fn kind(&self) -> Kind {
+        self.kind
+    }
+
+    /// Why, in one line.
+    pub(crate) fn why(&self) -> &str {
+        &self.why
+    }
+
     /// Adds what the user may try next, unless the cause has already suggested something.
     #[must_use]
     pub(crate) fn hint(mut self, hint: impl Into<String>) -> Self {
@@ -55,11 +138,7 @@ impl CliError {
     pub(crate) fn report(&self) -> ExitCode {
         // If standard error is closed there is nobody to tell; the exit code still says it.
         let _ = write!(io::stderr(), "{self}");
-        ExitCode::from(match self.kind {
-            Kind::Failed => 1,
-            Kind::NotFound => 3,
-            Kind::Conflict => 7,
-        })
+        ExitCode::from(self.kind.exit_code())
     }
 }
 
@@ -95,6 +174,12 @@ fn remedy(cause: &(dyn Error + 'static)) -> Option<(Kind, &'static str)> {
         }
         io::ErrorKind::NotFound => Some((Kind::NotFound, "give the path of something that exists")),
         io::ErrorKind::PermissionDenied => Some((Kind::Failed, "give a path or a port that this user may use")),
+        io::ErrorKind::ConnectionRefused
+        | io::ErrorKind::TimedOut
+        | io::ErrorKind::HostUnreachable
+        | io::ErrorKind::NetworkUnreachable => {
+            Some((Kind::Unreachable, "start the broker, or give its address with -b HOST:PORT"))
+        }
         io::ErrorKind::StorageFull => Some((Kind::Failed, "free some space, or give a directory on another disk")),
         _ => None,
     }
@@ -134,5 +219,16 @@ mod tests {
         let error = CliError::caused("cannot read a.log", &cause).hint("give another path");
         assert_eq!(error.hint.as_deref(), Some("give the path of something that exists"));
         assert_eq!(error.kind, Kind::NotFound);
+    }
+
+    #[test]
+    fn what_a_broker_answers_is_told_with_its_name_and_with_what_to_do() {
+        let error = CliError::answered("cannot create orders", ErrorCode::TopicAlreadyExists, Some("it is there"));
+        let text = error.to_string();
+        assert!(text.contains("  why: it is there (TOPIC_ALREADY_EXISTS)\n  try: Use it"), "{text}");
+        assert_eq!(error.kind().exit_code(), 7);
+        let error = CliError::answered("cannot describe orders", ErrorCode::UnknownTopicOrPartition, None);
+        assert!(error.why().starts_with("This broker has no such topic"), "{}", error.why());
+        assert_eq!(error.kind().exit_code(), 3);
     }
 }
