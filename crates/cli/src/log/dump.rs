@@ -120,7 +120,7 @@ fn dump_file(path: &Path, name: Option<&str>, printer: &mut Printer<impl Write>)
 }
 
 /// What comes next in a file.
-enum Step {
+pub(crate) enum Step {
     /// A whole entry, now in the buffer.
     Entry,
     /// Nothing.
@@ -132,7 +132,7 @@ enum Step {
 }
 
 /// Reads the next entry into `bytes`. Allocates no more than `left`, which is what the file still holds.
-fn read_entry(reader: &mut impl Read, left: u64, bytes: &mut Vec<u8>) -> io::Result<Step> {
+pub(crate) fn read_entry(reader: &mut impl Read, left: u64, bytes: &mut Vec<u8>) -> io::Result<Step> {
     bytes.clear();
     reader.take(left.min(EntryHead::SIZE as u64)).read_to_end(bytes)?;
     if bytes.is_empty() {
@@ -153,7 +153,7 @@ fn read_entry(reader: &mut impl Read, left: u64, bytes: &mut Vec<u8>) -> io::Res
 }
 
 /// Whether all that is left is zeros, as at the end of a segment that was preallocated.
-fn only_zeros(reader: &mut impl BufRead) -> io::Result<bool> {
+pub(crate) fn only_zeros(reader: &mut impl BufRead) -> io::Result<bool> {
     loop {
         let bytes = reader.fill_buf()?;
         if bytes.is_empty() {

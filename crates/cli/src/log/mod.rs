@@ -3,7 +3,7 @@
 mod compact;
 mod copy;
 mod directory;
-mod dump;
+pub(crate) mod dump;
 mod load;
 mod output;
 mod settings;
