@@ -3,16 +3,28 @@
 //! Thin on purpose: it parses arguments, starts what the libraries do, and turns their errors into one line of what,
 //! one of why and one of what to try. Standard output carries data only; everything else goes to standard error.
 
+#![expect(dead_code, reason = "commands that talk to a broker use the rest of output, plans and templates")]
+
+mod compat;
+mod completions;
+mod connection;
+mod context;
 mod dev;
 mod dev_cluster;
 mod error;
+mod errors;
 mod log;
 mod logging;
+mod output;
+mod plan;
 mod progress;
 mod server;
 mod serving;
 mod signals;
+mod template;
+mod timestamp;
 
+use std::ffi::OsString;
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
@@ -25,6 +37,8 @@ static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 #[derive(Debug, Parser)]
 #[command(name = "highwater", version, propagate_version = true, arg_required_else_help = true)]
 struct Cli {
+    #[command(flatten)]
+    connection: connection::Connection,
     #[command(subcommand)]
     command: Command,
 }
@@ -40,14 +54,34 @@ enum Command {
     /// Look at log files; needs no broker.
     #[command(subcommand)]
     Log(log::Log),
+    /// Name clusters, and choose the one that commands talk to.
+    #[command(subcommand)]
+    Context(context::Context),
+    /// Explain the error codes of Kafka's protocol.
+    Errors(errors::Errors),
+    /// Print a script with which a shell completes arguments.
+    Completions(completions::Completions),
+    /// Stand in for Kafka's own tools, which also work as `highwater kafka-…`.
+    #[command(subcommand)]
+    Compat(compat::Compat),
 }
 
 fn main() -> ExitCode {
-    let outcome = match Cli::parse().command {
+    let arguments: Vec<OsString> = std::env::args_os().collect();
+    if let Some(code) = compat::dispatch(&arguments) {
+        return code;
+    }
+    completions::answer();
+    let Cli { connection, command } = Cli::parse_from(arguments);
+    let outcome = match command {
         Command::Dev(dev) => dev.run(),
         Command::Server(server) => server.run(),
         Command::Format(format) => format.run(),
         Command::Log(log) => log.run(),
+        Command::Context(context) => context.run(&connection),
+        Command::Errors(errors) => errors.run(),
+        Command::Completions(completions) => completions.run(),
+        Command::Compat(compat) => compat.run(),
     };
     match outcome {
         Ok(()) => ExitCode::SUCCESS,

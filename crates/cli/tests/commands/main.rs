@@ -3,7 +3,11 @@
 #![expect(clippy::unwrap_used, reason = "a test ends where something unexpected happens")]
 
 mod cluster;
+mod compat;
+mod completions;
+mod context;
 mod dev;
+mod errors;
 mod log_compact;
 mod log_dump;
 mod log_load;

@@ -10,6 +10,23 @@ pub(crate) fn highwater(arguments: &[&str]) -> Output {
     Command::new(env!("CARGO_BIN_EXE_highwater")).args(arguments).output().expect("the binary runs")
 }
 
+/// The exit code, standard output and standard error of `command`.
+pub(crate) fn told(command: &mut Command) -> (Option<i32>, String, String) {
+    let output = command.stdin(Stdio::null()).output().expect("the binary runs");
+    let text = |bytes| String::from_utf8(bytes).expect("text");
+    (output.status.code(), text(output.stdout), text(output.stderr))
+}
+
+/// `highwater` with neither contexts nor brokers from outside, and its contexts in `home`.
+pub(crate) fn at_home(home: &Path) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_highwater"));
+    command.env("XDG_CONFIG_HOME", home);
+    for name in ["HIGHWATER_CONTEXT", "HIGHWATER_BROKERS", "KAFKA_BOOTSTRAP_SERVERS", "KAFKA_BROKERS"] {
+        command.env_remove(name);
+    }
+    command
+}
+
 /// A running broker. Dropping it kills it.
 pub(crate) struct Running {
     child: Child,
