@@ -135,6 +135,14 @@ pub(crate) fn read_settings(path: &Path) -> Result<BTreeMap<String, String>, Cli
     parse_properties(&text).map_err(|error| CliError::caused(format!("{shown} is no properties file"), &error))
 }
 
+/// A setting as it is typed.
+pub(crate) fn pair(text: &str) -> Result<(String, String), String> {
+    match text.split_once('=') {
+        Some((name, value)) if !name.trim().is_empty() => Ok((name.trim().to_owned(), value.trim().to_owned())),
+        _ => Err("not of the form KEY=VALUE".into()),
+    }
+}
+
 /// Addresses with commas between them.
 pub(crate) fn split(servers: &str) -> Result<Vec<String>, CliError> {
     addresses(servers.split(',').map(str::trim).filter(|server| !server.is_empty()))

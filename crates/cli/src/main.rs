@@ -7,7 +7,9 @@
 
 mod compat;
 mod completions;
+mod config;
 mod connection;
+mod consume;
 mod context;
 mod dev;
 mod dev_cluster;
@@ -15,14 +17,19 @@ mod error;
 mod errors;
 mod log;
 mod logging;
+mod outcome;
 mod output;
 mod plan;
+mod produce;
 mod progress;
+mod selection;
 mod server;
 mod serving;
+mod session;
 mod signals;
 mod template;
 mod timestamp;
+mod topic;
 
 use std::ffi::OsString;
 use std::process::ExitCode;
@@ -51,6 +58,16 @@ enum Command {
     Server(server::Server),
     /// Prepare the directories of a node that joins a cluster.
     Format(server::Format),
+    /// Send records: lines of standard input, of a file, or one that is given.
+    Produce(produce::Produce),
+    /// Print records.
+    Consume(consume::Consume),
+    /// Make, see, change and delete topics.
+    #[command(subcommand)]
+    Topic(topic::Topic),
+    /// See and change the configs of whatever has some.
+    #[command(subcommand)]
+    Config(config::Config),
     /// Look at log files; needs no broker.
     #[command(subcommand)]
     Log(log::Log),
@@ -77,6 +94,10 @@ fn main() -> ExitCode {
         Command::Dev(dev) => dev.run(),
         Command::Server(server) => server.run(),
         Command::Format(format) => format.run(),
+        Command::Produce(produce) => produce.run(&connection),
+        Command::Consume(consume) => consume.run(&connection),
+        Command::Topic(topic) => topic.run(&connection),
+        Command::Config(config) => config.run(&connection),
         Command::Log(log) => log.run(),
         Command::Context(context) => context.run(&connection),
         Command::Errors(errors) => errors.run(),

@@ -7,7 +7,7 @@ use std::path::PathBuf;
 
 use clap::{Args, Subcommand};
 
-use crate::connection::{Connection, Origin, read_settings, split};
+use crate::connection::{Connection, Origin, pair, read_settings, split};
 use crate::error::{CliError, Kind};
 use crate::output::{Cell, Column, Output, Table, note};
 
@@ -154,12 +154,5 @@ impl Import {
         store.save()?;
         note(&format!("imported {}", names.join(", ")));
         Ok(())
-    }
-}
-
-fn pair(text: &str) -> Result<(String, String), String> {
-    match text.split_once('=') {
-        Some((name, value)) if !name.trim().is_empty() => Ok((name.trim().to_owned(), value.trim().to_owned())),
-        _ => Err("not of the form KEY=VALUE".into()),
     }
 }

@@ -13,5 +13,7 @@ mod log_dump;
 mod log_load;
 mod log_verify;
 mod process;
+mod records;
 mod server;
+mod topic;
 mod usage;

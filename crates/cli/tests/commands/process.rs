@@ -1,6 +1,6 @@
 //! The real binary as a child process.
 
-use std::io::{BufRead, BufReader, Read};
+use std::io::{BufRead, BufReader, Read, Write};
 use std::net::SocketAddr;
 use std::path::Path;
 use std::process::{Child, ChildStdout, Command, Output, Stdio};
@@ -13,6 +13,19 @@ pub(crate) fn highwater(arguments: &[&str]) -> Output {
 /// The exit code, standard output and standard error of `command`.
 pub(crate) fn told(command: &mut Command) -> (Option<i32>, String, String) {
     let output = command.stdin(Stdio::null()).output().expect("the binary runs");
+    let text = |bytes| String::from_utf8(bytes).expect("text");
+    (output.status.code(), text(output.stdout), text(output.stderr))
+}
+
+/// The same with standard input.
+fn fed(command: &mut Command, input: &str) -> (Option<i32>, String, String) {
+    let mut child =
+        command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().expect("the binary runs");
+    let mut stdin = child.stdin.take().expect("standard input is a pipe");
+    // It may have ended without reading.
+    let _ = stdin.write_all(input.as_bytes());
+    drop(stdin);
+    let output = child.wait_with_output().expect("it ends");
     let text = |bytes| String::from_utf8(bytes).expect("text");
     (output.status.code(), text(output.stdout), text(output.stderr))
 }
@@ -40,6 +53,31 @@ impl Running {
     pub(crate) fn dev(arguments: &[&str], temporary: &Path) -> Self {
         let mut command = Command::new(env!("CARGO_BIN_EXE_highwater"));
         Self::start(command.args(["dev", "--port", "0"]).args(arguments).env("TMPDIR", temporary))
+    }
+
+    /// One in a folder of its own, which goes away with what is returned.
+    pub(crate) fn alone() -> (Self, tempfile::TempDir) {
+        let folder = tempfile::tempdir().expect("a folder");
+        (Self::dev(&[], folder.path()), folder)
+    }
+
+    /// Runs `highwater` against it to its end: the exit code, standard output and standard error.
+    pub(crate) fn ask(&self, arguments: &[&str]) -> (Option<i32>, String, String) {
+        self.tell(arguments, "")
+    }
+
+    /// The same with standard input.
+    pub(crate) fn tell(&self, arguments: &[&str], input: &str) -> (Option<i32>, String, String) {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_highwater"));
+        command.args(["-b", &self.address.to_string()]).args(arguments);
+        fed(&mut command, input)
+    }
+
+    /// Runs one of Kafka's tools against it.
+    pub(crate) fn tool(&self, name: &str, arguments: &[&str], input: &str) -> (Option<i32>, String, String) {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_highwater"));
+        command.args([name, "--bootstrap-server", &self.address.to_string()]).args(arguments);
+        fed(&mut command, input)
     }
 
     /// Starts `command`, which has to say where it listens.
