@@ -10,11 +10,12 @@ use highwater_broker::config::parse_properties;
 use crate::context::Store;
 use crate::error::{CliError, Kind};
 
-/// Arguments about the cluster, which every command takes.
+/// Arguments about the cluster, which every command takes. Their ids are like no others', which would get their values.
 #[derive(Args, Clone, Debug, Default)]
 pub(crate) struct Connection {
     /// Brokers to ask first; the others are learnt from them.
     #[arg(
+        id = "connection.brokers",
         short = 'b',
         long = "brokers",
         visible_alias = "bootstrap-server",
@@ -25,13 +26,25 @@ pub(crate) struct Connection {
     )]
     brokers: Vec<String>,
     /// A context made with `highwater context add`.
-    #[arg(long, value_name = "NAME", global = true, help_heading = "Connection")]
+    #[arg(
+        id = "connection.context",
+        long = "context",
+        value_name = "NAME",
+        global = true,
+        help_heading = "Connection"
+    )]
     context: Option<String>,
     /// Settings of a client, as in Kafka's client.properties.
-    #[arg(long, value_name = "FILE", global = true, help_heading = "Connection")]
+    #[arg(
+        id = "connection.config",
+        long = "command-config",
+        value_name = "FILE",
+        global = true,
+        help_heading = "Connection"
+    )]
     command_config: Option<PathBuf>,
     /// Tell on standard error what is done.
-    #[arg(long, global = true, help_heading = "Connection")]
+    #[arg(id = "connection.debug", long = "debug", global = true, help_heading = "Connection")]
     debug: bool,
 }
 

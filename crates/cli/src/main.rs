@@ -5,6 +5,8 @@
 
 #![expect(dead_code, reason = "commands that talk to a broker use the rest of output, plans and templates")]
 
+mod broker;
+mod cluster;
 mod compat;
 mod completions;
 mod config;
@@ -13,12 +15,15 @@ mod consume;
 mod context;
 mod dev;
 mod dev_cluster;
+mod disk;
 mod error;
 mod errors;
+mod group;
 mod log;
 mod logging;
 mod outcome;
 mod output;
+mod partition;
 mod plan;
 mod produce;
 mod progress;
@@ -65,6 +70,21 @@ enum Command {
     /// Make, see, change and delete topics.
     #[command(subcommand)]
     Topic(topic::Topic),
+    /// See groups of consumers, how far they are, and change that.
+    #[command(subcommand)]
+    Group(group::Group),
+    /// See the cluster as a whole.
+    #[command(subcommand)]
+    Cluster(cluster::Cluster),
+    /// See brokers.
+    #[command(subcommand)]
+    Broker(broker::Broker),
+    /// See partitions, move their replicas, and elect their leaders.
+    #[command(subcommand)]
+    Partition(partition::Partition),
+    /// See the directories in which brokers keep logs.
+    #[command(subcommand)]
+    Disk(disk::Disk),
     /// See and change the configs of whatever has some.
     #[command(subcommand)]
     Config(config::Config),
@@ -97,6 +117,11 @@ fn main() -> ExitCode {
         Command::Produce(produce) => produce.run(&connection),
         Command::Consume(consume) => consume.run(&connection),
         Command::Topic(topic) => topic.run(&connection),
+        Command::Group(group) => group.run(&connection),
+        Command::Cluster(cluster) => cluster.run(&connection),
+        Command::Broker(broker) => broker.run(&connection),
+        Command::Partition(partition) => partition.run(&connection),
+        Command::Disk(disk) => disk.run(&connection),
         Command::Config(config) => config.run(&connection),
         Command::Log(log) => log.run(),
         Command::Context(context) => context.run(&connection),

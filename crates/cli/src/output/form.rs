@@ -49,9 +49,9 @@ pub(super) fn columns(table: &Table, screen: Screen, wide: bool, headed: bool) -
 
 fn colour(cell: &Cell) -> Option<&'static str> {
     match cell {
-        Cell::State(_, Mood::Good) => Some("\x1b[32m"),
-        Cell::State(_, Mood::Fair) => Some("\x1b[33m"),
-        Cell::State(_, Mood::Bad) => Some("\x1b[31m"),
+        Cell::State(_, Mood::Good) | Cell::Alarm(_, Mood::Good) => Some("\x1b[32m"),
+        Cell::State(_, Mood::Fair) | Cell::Alarm(_, Mood::Fair) => Some("\x1b[33m"),
+        Cell::State(_, Mood::Bad) | Cell::Alarm(_, Mood::Bad) => Some("\x1b[31m"),
         _ => None,
     }
 }

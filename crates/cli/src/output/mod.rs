@@ -68,6 +68,8 @@ pub(crate) enum Cell {
     State(String, Mood),
     /// A number.
     Number(i64),
+    /// A number that says whether something is well.
+    Alarm(i64, Mood),
     /// A number with a fraction.
     Real(f64),
     /// Yes or no.
@@ -247,7 +249,7 @@ impl Cell {
         match self {
             Self::Absent => Value::Null,
             Self::Text(text) | Self::State(text, _) => text.as_str().into(),
-            Self::Number(number) => (*number).into(),
+            Self::Number(number) | Self::Alarm(number, _) => (*number).into(),
             Self::Real(number) => (*number).into(),
             Self::Flag(flag) => (*flag).into(),
             Self::Instant(millis) => rfc3339(*millis).into(),
@@ -264,7 +266,7 @@ impl Cell {
         match self {
             Self::Absent => "-".into(),
             Self::Text(text) | Self::State(text, _) => text.clone(),
-            Self::Number(number) => number.to_string(),
+            Self::Number(number) | Self::Alarm(number, _) => number.to_string(),
             Self::Real(number) => format!("{number:.2}"),
             Self::Flag(flag) => if *flag { "yes" } else { "no" }.into(),
             Self::Instant(millis) => rfc3339(*millis),
@@ -277,7 +279,7 @@ impl Cell {
     }
 
     fn is_number(&self) -> bool {
-        matches!(self, Self::Number(_) | Self::Real(_))
+        matches!(self, Self::Number(_) | Self::Alarm(..) | Self::Real(_))
     }
 }
 

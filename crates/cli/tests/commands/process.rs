@@ -44,6 +44,7 @@ pub(crate) fn at_home(home: &Path) -> Command {
 pub(crate) struct Running {
     child: Child,
     stdout: BufReader<ChildStdout>,
+    has_children: bool,
     /// Where it says it listens.
     pub(crate) address: SocketAddr,
 }
@@ -53,6 +54,15 @@ impl Running {
     pub(crate) fn dev(arguments: &[&str], temporary: &Path) -> Self {
         let mut command = Command::new(env!("CARGO_BIN_EXE_highwater"));
         Self::start(command.args(["dev", "--port", "0"]).args(arguments).env("TMPDIR", temporary))
+    }
+
+    /// Starts `highwater dev` with several nodes, of which the first is the one to talk to.
+    pub(crate) fn cluster(nodes: usize, temporary: &Path) -> Self {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_highwater"));
+        command.args(["dev", "--port", "0", "--nodes", &nodes.to_string()]).env("TMPDIR", temporary);
+        let mut running = Self::start(&mut command);
+        running.has_children = true;
+        running
     }
 
     /// One in a folder of its own, which goes away with what is returned.
@@ -85,10 +95,16 @@ impl Running {
         let mut child = command.stdin(Stdio::null()).stdout(Stdio::piped()).spawn().expect("the binary runs");
         let mut stdout = BufReader::new(child.stdout.take().expect("standard output is a pipe"));
         let mut line = String::new();
-        stdout.read_line(&mut line).expect("standard output is readable");
-        let address = line.strip_prefix("ready ").map_or_else(|| panic!("it said {line:?}"), str::trim_end);
+        let address = loop {
+            line.clear();
+            stdout.read_line(&mut line).expect("standard output is readable");
+            match line.strip_prefix("ready ") {
+                Some(addresses) => break addresses.trim_end().split(',').next().unwrap_or_default(),
+                None => assert!(line.starts_with("node "), "it said {line:?}"),
+            }
+        };
         let address = address.parse().expect("an address");
-        Self { child, stdout, address }
+        Self { child, stdout, address, has_children: false }
     }
 
     /// Sends a signal by its name, waits for the end, and returns the exit code and what else was printed.
@@ -105,7 +121,11 @@ impl Running {
 impl Drop for Running {
     fn drop(&mut self) {
         // It may have ended already.
-        let _ = self.child.kill();
+        if self.has_children {
+            let _ = Command::new("kill").arg(self.child.id().to_string()).status();
+        } else {
+            let _ = self.child.kill();
+        }
         let _ = self.child.wait();
     }
 }
