@@ -5,6 +5,7 @@
 
 #![expect(dead_code, reason = "commands that talk to a broker use the rest of output, plans and templates")]
 
+mod bench;
 mod broker;
 mod cluster;
 mod compat;
@@ -88,6 +89,9 @@ enum Command {
     /// See and change the configs of whatever has some.
     #[command(subcommand)]
     Config(config::Config),
+    /// Measure a cluster. The last line is that of Kafka's own tools.
+    #[command(subcommand)]
+    Bench(bench::Bench),
     /// Look at log files; needs no broker.
     #[command(subcommand)]
     Log(log::Log),
@@ -123,6 +127,7 @@ fn main() -> ExitCode {
         Command::Partition(partition) => partition.run(&connection),
         Command::Disk(disk) => disk.run(&connection),
         Command::Config(config) => config.run(&connection),
+        Command::Bench(bench) => bench.run(&connection),
         Command::Log(log) => log.run(),
         Command::Context(context) => context.run(&connection),
         Command::Errors(errors) => errors.run(),

@@ -1,8 +1,18 @@
 //! Kafka's own tools under their own names, with their flags and output.
 
+mod cluster;
+mod configs;
+mod console;
 mod dump_log;
+mod failure;
+mod groups;
 mod link;
+mod offsets;
+mod perf;
+mod replicas;
 mod storage;
+mod topics;
+mod verifiable;
 
 use std::ffi::{OsStr, OsString};
 use std::path::Path;
@@ -11,6 +21,8 @@ use std::process::ExitCode;
 use clap::{Parser, Subcommand};
 
 use crate::error::CliError;
+
+use failure::{Failure, java_name, said};
 
 /// Stand in for Kafka's own tools.
 #[derive(Debug, Subcommand)]
