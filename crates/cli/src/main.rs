@@ -3,8 +3,6 @@
 //! Thin on purpose: it parses arguments, starts what the libraries do, and turns their errors into one line of what,
 //! one of why and one of what to try. Standard output carries data only; everything else goes to standard error.
 
-#![expect(dead_code, reason = "commands that talk to a broker use the rest of output, plans and templates")]
-
 mod bench;
 mod broker;
 mod cluster;
@@ -17,6 +15,7 @@ mod context;
 mod dev;
 mod dev_cluster;
 mod disk;
+mod doctor;
 mod error;
 mod errors;
 mod group;
@@ -35,6 +34,7 @@ mod session;
 mod signals;
 mod template;
 mod timestamp;
+mod top;
 mod topic;
 
 use std::ffi::OsString;
@@ -95,6 +95,10 @@ enum Command {
     /// Look at log files; needs no broker.
     #[command(subcommand)]
     Log(log::Log),
+    /// Look for what keeps clients from their brokers: addresses, clocks, limits, disks.
+    Doctor(doctor::Doctor),
+    /// Watch topics and groups live.
+    Top(top::Top),
     /// Name clusters, and choose the one that commands talk to.
     #[command(subcommand)]
     Context(context::Context),
@@ -129,6 +133,8 @@ fn main() -> ExitCode {
         Command::Config(config) => config.run(&connection),
         Command::Bench(bench) => bench.run(&connection),
         Command::Log(log) => log.run(),
+        Command::Doctor(doctor) => doctor.run(&connection),
+        Command::Top(top) => top.run(&connection),
         Command::Context(context) => context.run(&connection),
         Command::Errors(errors) => errors.run(),
         Command::Completions(completions) => completions.run(),

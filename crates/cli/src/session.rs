@@ -17,8 +17,6 @@ pub(crate) struct Session {
     pub(crate) client: Client,
     /// What asks, and changes.
     pub(crate) admin: Admin,
-    /// Where it was told to connect.
-    pub(crate) target: Target,
 }
 
 impl Session {
@@ -31,7 +29,7 @@ impl Session {
         let config = config(&target, connection.is_debug())?;
         reach(&target, config.connection_setup_timeout)?;
         let client = Client::with_config(config).map_err(|error| told("cannot connect", &error))?;
-        Ok(Self { admin: client.admin(), client, target })
+        Ok(Self { admin: client.admin(), client })
     }
 }
 

@@ -20,7 +20,7 @@ use crate::timestamp::now_ms;
 #[derive(Args, Clone, Debug)]
 struct Where {
     /// A list of host/port pairs to use for establishing the connection to the Kafka cluster.
-    #[arg(short = 'b', long, value_delimiter = ',', required = true, global = true)]
+    #[arg(short = 'b', long, value_delimiter = ',', global = true)]
     bootstrap_server: Vec<String>,
     /// Property file containing configs to be passed to Admin Client.
     #[arg(short = 'c', long, visible_alias = "config", global = true)]
@@ -212,7 +212,13 @@ fn api_versions(reach: &Reach) -> Result<(), Failure> {
         let id = format!("{}:{} (id: {} rack: {rack} isFenced: {})", node.host, node.port, node.id, broker.is_fenced);
         match session.admin.api_versions(Some(node.id)).wait() {
             Ok(ranges) => {
-                let lines: Vec<String> = ranges.iter().map(api_line).collect();
+                let unsupported = CLIENT_APIS.iter().filter(|code| !ranges.iter().any(|range| range.code == **code));
+                let unsupported = unsupported
+                    .filter_map(|code| Some((*code, format!("\t{}({code}): UNSUPPORTED", ApiKey::from_code(*code)?))));
+                let mut lines: Vec<(i16, String)> =
+                    ranges.iter().map(|range| (range.code, api_line(range))).chain(unsupported).collect();
+                lines.sort();
+                let lines: Vec<String> = lines.into_iter().map(|(_, line)| line).collect();
                 let _ = writeln!(text, "{id} -> (\n{}\n)", lines.join(",\n"));
             }
             Err(error) => {
@@ -288,7 +294,11 @@ fn update(session: &Session, levels: &[(String, i16)], dry_run: bool, done: &str
     });
     let result = session.admin.update_features(updates, dry_run).wait();
     if let Err(error) = result {
-        let verb = done.trim_end_matches("ed").trim_end_matches('d');
+        let verb = match done {
+            "upgraded" => "upgrade",
+            "downgraded" => "downgrade",
+            _ => "disable",
+        };
         for (name, level) in levels {
             print(&format!("Could not {verb} {name} to {level}. {}\n", said(&error)))?;
         }
@@ -318,6 +328,9 @@ pub(super) fn run_quorum(arguments: Vec<OsString>) -> ExitCode {
 impl MetadataQuorum {
     fn run(&self) -> Result<(), Failure> {
         let QuorumCommand::Describe { replication, human_readable, .. } = self.command;
+        if self.reach.bootstrap_server.is_empty() {
+            return Err(Failure::new("one of the arguments --bootstrap-server is required"));
+        }
         let session = open(&self.reach.bootstrap_server, self.reach.command_config.as_ref())?;
         let quorum = session.admin.describe_quorum().wait().map_err(|error| said(&error))?;
         if replication {
@@ -410,6 +423,12 @@ fn replication_table(quorum: &QuorumDescription, human_readable: bool) -> String
     text
 }
 
+/// The APIs for clients that Kafka 4.3 knows, which its tool lists whether a broker has them or not.
+const CLIENT_APIS: &[i16] = &[
+    0, 1, 2, 3, 8, 9, 10, 11, 12, 13, 14, 15, 16, 17, 18, 19, 20, 21, 22, 23, 24, 25, 26, 27, 28, 29, 30, 31, 32, 33,
+    34, 35, 36, 37, 38, 39, 40, 41, 42, 43, 44, 45, 46, 47, 48, 49, 50, 51, 55, 57, 60, 61, 64, 65, 66, 68, 69, 71, 72,
+    74, 75, 76, 77, 78, 79, 80, 81, 83, 84, 85, 86, 87, 88, 89, 90, 91, 92,
+];
 /// By level, from 7 on.
 const RELEASES: &[&str] = &[
     "3.3-IV3", "3.4-IV0", "3.5-IV0", "3.5-IV1", "3.5-IV2", "3.6-IV0", "3.6-IV1", "3.6-IV2", "3.7-IV0", "3.7-IV1",

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::ffi::OsString;
-use std::io::{self, BufRead, BufWriter, Write};
+use std::io::{self, BufRead, BufWriter, IsTerminal, Write};
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::{Duration, Instant};
@@ -251,12 +251,15 @@ impl ConsoleProducer {
         reader: &LineReader,
     ) -> Result<(), CliError> {
         let what = || format!("cannot produce to {}", self.topic);
+        let is_watched = io::stdin().is_terminal();
         let mut input = io::stdin().lock();
         let mut deliveries = std::collections::VecDeque::new();
         let mut number = 0;
         loop {
             let mut line = String::new();
-            print(">")?;
+            if is_watched {
+                print(">")?;
+            }
             if input.read_line(&mut line).map_err(|error| CliError::caused("cannot read records", &error))? == 0 {
                 break;
             }

@@ -82,8 +82,27 @@ pub(crate) fn names() -> impl Iterator<Item = &'static str> {
     TOOLS.iter().map(|tool| tool.name)
 }
 
-const TOOLS: &[Tool] =
-    &[Tool { name: "kafka-dump-log", run: dump_log::run }, Tool { name: "kafka-storage", run: storage::run }];
+const TOOLS: &[Tool] = &[
+    Tool { name: "kafka-broker-api-versions", run: cluster::run_api_versions },
+    Tool { name: "kafka-cluster", run: cluster::run_cluster },
+    Tool { name: "kafka-configs", run: configs::run },
+    Tool { name: "kafka-console-consumer", run: console::run_consumer },
+    Tool { name: "kafka-console-producer", run: console::run_producer },
+    Tool { name: "kafka-consumer-groups", run: groups::run },
+    Tool { name: "kafka-consumer-perf-test", run: perf::run_consumer },
+    Tool { name: "kafka-delete-records", run: offsets::run_delete },
+    Tool { name: "kafka-dump-log", run: dump_log::run },
+    Tool { name: "kafka-features", run: cluster::run_features },
+    Tool { name: "kafka-get-offsets", run: offsets::run_get },
+    Tool { name: "kafka-leader-election", run: replicas::run_election },
+    Tool { name: "kafka-log-dirs", run: replicas::run_log_dirs },
+    Tool { name: "kafka-metadata-quorum", run: cluster::run_quorum },
+    Tool { name: "kafka-producer-perf-test", run: perf::run_producer },
+    Tool { name: "kafka-reassign-partitions", run: replicas::run_reassign },
+    Tool { name: "kafka-storage", run: storage::run },
+    Tool { name: "kafka-topics", run: topics::run },
+    Tool { name: "kafka-verifiable-producer", run: verifiable::run },
+];
 
 #[cfg(test)]
 mod tests {

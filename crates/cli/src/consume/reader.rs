@@ -27,7 +27,6 @@ pub(crate) struct Reader<'a> {
     leaders: BTreeMap<TopicPartition, NodeId>,
     addresses: BTreeMap<NodeId, String>,
     links: BTreeMap<NodeId, Link>,
-    high_watermarks: BTreeMap<TopicPartition, i64>,
     correlation: i32,
 }
 
@@ -74,7 +73,6 @@ impl<'a> Reader<'a> {
             leaders: BTreeMap::new(),
             addresses: BTreeMap::new(),
             links: BTreeMap::new(),
-            high_watermarks: BTreeMap::new(),
             correlation: 0,
         }
     }
@@ -82,11 +80,6 @@ impl<'a> Reader<'a> {
     /// The partitions that are still read, with the offset that comes next.
     pub(crate) fn positions(&self) -> &BTreeMap<TopicPartition, i64> {
         &self.positions
-    }
-
-    /// Where the committed records of a partition end, as far as was told.
-    pub(crate) fn high_watermark(&self, at: &TopicPartition) -> Option<i64> {
-        self.high_watermarks.get(at).copied()
     }
 
     /// Leaves a partition out from now on.
@@ -230,8 +223,6 @@ impl<'a> Reader<'a> {
             let what = format!("cannot read {}-{} at offset {}", at.topic.as_str(), at.partition, self.positions[at]);
             return Err(Trouble::Told(CliError::answered(what, code, None)));
         }
-        let end = if self.read_committed { data.last_stable_offset } else { data.high_watermark };
-        self.high_watermarks.insert(at.clone(), end);
         let mut aborted = self.aborted(data);
         let mut skipping = BTreeSet::new();
         let broken = |error: highwater_records::RecordError| {

@@ -96,7 +96,6 @@ pub(super) fn csv(table: &Table, headed: bool) -> String {
         line(&mut row.iter().map(|cell| match cell {
             Cell::Absent => String::new(),
             Cell::Flag(flag) => flag.to_string(),
-            Cell::Real(number) => number.to_string(),
             cell => cell.plain(),
         }));
     }

@@ -70,8 +70,6 @@ pub(crate) enum Cell {
     Number(i64),
     /// A number that says whether something is well.
     Alarm(i64, Mood),
-    /// A number with a fraction.
-    Real(f64),
     /// Yes or no.
     Flag(bool),
     /// An instant, in milliseconds since 1970. JSON has it as RFC 3339 and, with `_ms` behind the key, as a number.
@@ -80,8 +78,6 @@ pub(crate) enum Cell {
     List(Vec<String>),
     /// Numbers such as node ids.
     Numbers(Vec<i64>),
-    /// Pairs such as configs.
-    Pairs(Vec<(String, String)>),
 }
 
 /// How a state is coloured.
@@ -99,11 +95,6 @@ impl Output {
     /// Whether the output is for people.
     pub(crate) fn is_table(&self) -> bool {
         matches!(self.format, Format::Table | Format::Wide)
-    }
-
-    /// The form asked for.
-    pub(crate) const fn format(&self) -> Format {
-        self.format
     }
 
     /// Prints to standard output. A reader who has seen enough is no error, as in `… | head`.
@@ -250,14 +241,10 @@ impl Cell {
             Self::Absent => Value::Null,
             Self::Text(text) | Self::State(text, _) => text.as_str().into(),
             Self::Number(number) | Self::Alarm(number, _) => (*number).into(),
-            Self::Real(number) => (*number).into(),
             Self::Flag(flag) => (*flag).into(),
             Self::Instant(millis) => rfc3339(*millis).into(),
             Self::List(words) => words.clone().into(),
             Self::Numbers(numbers) => numbers.clone().into(),
-            Self::Pairs(pairs) => {
-                Value::Object(pairs.iter().map(|(key, value)| (key.clone(), value.as_str().into())).collect())
-            }
         }
     }
 
@@ -267,19 +254,15 @@ impl Cell {
             Self::Absent => "-".into(),
             Self::Text(text) | Self::State(text, _) => text.clone(),
             Self::Number(number) | Self::Alarm(number, _) => number.to_string(),
-            Self::Real(number) => format!("{number:.2}"),
             Self::Flag(flag) => if *flag { "yes" } else { "no" }.into(),
             Self::Instant(millis) => rfc3339(*millis),
             Self::List(words) => words.join(","),
             Self::Numbers(numbers) => numbers.iter().map(i64::to_string).collect::<Vec<_>>().join(","),
-            Self::Pairs(pairs) => {
-                pairs.iter().map(|(key, value)| format!("{key}={value}")).collect::<Vec<_>>().join(",")
-            }
         }
     }
 
     fn is_number(&self) -> bool {
-        matches!(self, Self::Number(_) | Self::Alarm(..) | Self::Real(_))
+        matches!(self, Self::Number(_) | Self::Alarm(..))
     }
 }
 

@@ -2,11 +2,14 @@
 
 #![expect(clippy::unwrap_used, reason = "a test ends where something unexpected happens")]
 
+mod bench;
 mod cluster;
 mod compat;
+mod compat_cluster;
 mod completions;
 mod context;
 mod dev;
+mod doctor;
 mod errors;
 mod group;
 mod log_compact;
