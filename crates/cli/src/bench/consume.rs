@@ -59,7 +59,7 @@ pub(crate) fn read(
     let all = partitions(session, vec![topic.to_owned()])?;
     let positions = from.offsets(session, &all)?;
     let ends = if records.is_none() { Some(Place::End.offsets(session, &all)?) } else { None };
-    let mut reader = Reader::new(session, positions, false);
+    let mut reader = Reader::new(session, positions, false)?;
     let prepare = begin.elapsed();
     let (mut bytes, mut count, mut last) = (0_u64, 0_u64, Instant::now());
     loop {
@@ -73,7 +73,7 @@ pub(crate) fn read(
         let before = count;
         reader.poll(WAIT, &mut |found| {
             let size = |bytes: Option<&[u8]>| bytes.map_or(0, |bytes| bytes.len() as u64);
-            bytes += size(found.record.key) + size(found.record.value);
+            bytes += size(found.key) + size(found.value);
             count += 1;
             Ok(if Some(count) == records { Flow::Stop } else { Flow::On })
         })?;
@@ -81,6 +81,7 @@ pub(crate) fn read(
             last = Instant::now();
         }
     }
+    drop(reader);
     let fetch = begin.elapsed().saturating_sub(prepare);
     Ok(Measured { begin_ms, end_ms: now_ms(), bytes, records: count, prepare, fetch })
 }

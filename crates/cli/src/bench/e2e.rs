@@ -34,7 +34,7 @@ impl EndToEnd {
     pub(super) fn run(self, session: &Session) -> Result<(), CliError> {
         let topic = topic_name(&self.topic)?;
         let all = partitions(session, vec![self.topic.clone()])?;
-        let mut reader = Reader::new(session, Place::End.offsets(session, &all)?, false);
+        let mut reader = Reader::new(session, Place::End.offsets(session, &all)?, false)?;
         let producer =
             session.client.producer::<Vec<u8>, Vec<u8>>().config("linger.ms", "0").config("acks", &self.acks);
         let producer = producer.build().map_err(|error| told("cannot make a producer", &error))?;
@@ -57,7 +57,7 @@ impl EndToEnd {
                     ));
                 }
                 reader.poll(WAIT, &mut |found| {
-                    if found.record.value != Some(&payload) {
+                    if found.value != Some(&payload) {
                         let why = "somebody else writes to the topic";
                         return Err(CliError::new(Kind::Conflict, "another record came back", why));
                     }

@@ -8,13 +8,13 @@ use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
 use clap::Parser;
-use highwater_client::{Header, Producer, ProducerRecord, TopicName};
+use highwater_client::{Header, OffsetReset, Producer, ProducerRecord, TopicName};
 use highwater_records::TimestampType;
 
 use super::parse;
 use crate::connection::{Connection, pair, read_settings};
 use crate::consume::range::Place;
-use crate::consume::reader::{Flow, Reader};
+use crate::consume::reader::{Flow, Membership, Reader};
 use crate::consume::with_shown;
 use crate::error::{CliError, Kind};
 use crate::output::{note, print};
@@ -97,6 +97,9 @@ struct ConsoleConsumer {
     /// Exit if no message is available for consumption for the specified interval, in milliseconds.
     #[arg(long)]
     timeout_ms: Option<u64>,
+    /// The consumer group id of the consumer; without one no group is joined.
+    #[arg(long, conflicts_with = "partition")]
+    group: Option<String>,
     /// Set to read_committed in order to filter out transactional messages which are not committed.
     #[arg(long, default_value = "read_uncommitted", value_parser = ["read_committed", "read_uncommitted"])]
     isolation_level: String,
@@ -364,8 +367,7 @@ impl ConsoleConsumer {
             })?),
         };
         let formatter = Formatter::new(&self.formatter_property.iter().cloned().collect());
-        let mut reader =
-            Reader::new(&session, place.offsets(&session, &all)?, self.isolation_level == "read_committed");
+        let mut reader = self.reader(&session, &all, place)?;
         let mut out = BufWriter::new(io::stdout().lock());
         let (mut count, mut last, mut line) = (0_u64, Instant::now(), Vec::new());
         let wait = self.timeout_ms.map_or(WAIT, |timeout| WAIT.min(Duration::from_millis(timeout)));
@@ -390,8 +392,32 @@ impl ConsoleConsumer {
                 break;
             }
         }
+        reader.close()?;
         note(&format!("Processed a total of {count} messages"));
         Ok(())
+    }
+
+    fn reader(
+        &self,
+        session: &Session,
+        all: &[highwater_client::TopicPartition],
+        place: Place,
+    ) -> Result<Reader, CliError> {
+        let read_committed = self.isolation_level == "read_committed";
+        let configured = match &self.command_config {
+            Some(file) => read_settings(file)?.remove("group.id"),
+            None => None,
+        };
+        let property = self.command_property.iter().find(|(key, _)| key == "group.id").map(|(_, value)| value.clone());
+        let Some(group) = self.group.clone().or(property).or(configured) else {
+            return Reader::new(session, place.offsets(session, all)?, read_committed);
+        };
+        let mut topics: Vec<TopicName> = all.iter().map(|at| at.topic.clone()).collect();
+        topics.dedup();
+        let start = if self.from_beginning { OffsetReset::Earliest } else { OffsetReset::Latest };
+        let protocol = self.command_property.iter().filter(|(key, _)| key == "group.protocol").cloned();
+        let membership = Membership { group: &group, topics, start };
+        Reader::of_group(&session.client, membership, read_committed, &protocol.collect::<Vec<_>>())
     }
 
     fn partitions(&self, session: &Session) -> Result<Vec<highwater_client::TopicPartition>, CliError> {

@@ -13,6 +13,7 @@ mod replicas;
 mod storage;
 mod topics;
 mod verifiable;
+mod verifiable_consumer;
 
 use std::ffi::{OsStr, OsString};
 use std::path::Path;
@@ -101,6 +102,7 @@ const TOOLS: &[Tool] = &[
     Tool { name: "kafka-reassign-partitions", run: replicas::run_reassign },
     Tool { name: "kafka-storage", run: storage::run },
     Tool { name: "kafka-topics", run: topics::run },
+    Tool { name: "kafka-verifiable-consumer", run: verifiable_consumer::run },
     Tool { name: "kafka-verifiable-producer", run: verifiable::run },
 ];
 

@@ -57,7 +57,8 @@ pub(super) fn run(arguments: Vec<OsString>) -> ExitCode {
     }
 }
 
-fn event(name: &str, fields: Value) -> Result<(), CliError> {
+/// Prints an event: a JSON object with the time, its name, and what belongs to it.
+pub(super) fn event(name: &str, fields: Value) -> Result<(), CliError> {
     let mut line = json!({ "timestamp": now_ms(), "name": name });
     if let (Value::Object(line), Value::Object(fields)) = (&mut line, fields) {
         line.extend(fields);

@@ -8,18 +8,18 @@ use std::io::{self, BufWriter, Write};
 use std::time::Duration;
 
 use clap::{Args, ValueEnum};
-use highwater_client::TopicPartition;
+use highwater_client::{NodeId, OffsetReset, TopicPartition};
 use highwater_records::HeaderView;
 use regex::bytes::Regex;
 
 use crate::connection::Connection;
 use crate::error::{CliError, Kind};
-use crate::session::Session;
+use crate::session::{Session, topic_name};
 use crate::template::{Shown, Template, envelope};
 use crate::timestamp::rfc3339;
 use crate::topic::offsets::partitions;
 use range::Place;
-use reader::{Flow, Found, Reader};
+use reader::{Flow, Found, Membership, Reader};
 
 /// Arguments of `highwater consume`.
 #[derive(Args, Debug)]
@@ -28,13 +28,17 @@ pub(crate) struct Consume {
     #[arg(required = true)]
     topics: Vec<String>,
     /// Only these partitions.
-    #[arg(short, long, value_delimiter = ',')]
+    #[arg(short, long, value_delimiter = ',', conflicts_with = "group")]
     partitions: Vec<u32>,
+    /// Read as a member of this group, which shares the partitions among its members and remembers how far it is.
+    #[arg(short, long)]
+    group: Option<String>,
     /// Where to begin: start, end, -10 for the last ten of each partition, an offset, @2026-01-31T12:00Z, @-1h.
-    #[arg(long, default_value = "end", value_parser = Place::parse, allow_hyphen_values = true)]
-    from: Place,
-    /// Where to end, written like --from: end is where the partitions end now. Without it, wait for more.
+    /// Default end; of a group, where it begins if it has committed nothing.
     #[arg(long, value_parser = Place::parse, allow_hyphen_values = true)]
+    from: Option<Place>,
+    /// Where to end, written like --from: end is where the partitions end now. Without it, wait for more.
+    #[arg(long, value_parser = Place::parse, allow_hyphen_values = true, conflicts_with = "group")]
     until: Option<Place>,
     /// End after so many records.
     #[arg(short = 'n', long, value_name = "COUNT", value_parser = clap::value_parser!(u64).range(1..))]
@@ -67,30 +71,56 @@ enum Form {
 impl Consume {
     pub(crate) fn run(self, connection: &Connection) -> Result<(), CliError> {
         let session = Session::open(connection)?;
-        let chosen = self.chosen(&session)?;
-        let from = self.from.offsets(&session, &chosen)?;
-        let until = self.until.map(|until| until.offsets(&session, &chosen)).transpose()?;
-        let mut reader = Reader::new(&session, from, self.read_committed);
-        let wait = if 1 < chosen.len() { WAIT_MANY } else { WAIT_ONE };
         let mut printer = Printer {
             out: BufWriter::with_capacity(OUT_BYTES, io::stdout().lock()),
             left: self.count,
             line: Vec::new(),
         };
+        if let Some(group) = &self.group {
+            return self.run_as_member(&session, group, &mut printer);
+        }
+        let chosen = self.chosen(&session)?;
+        let from = self.from.unwrap_or(Place::End).offsets(&session, &chosen)?;
+        let until = self.until.map(|until| until.offsets(&session, &chosen)).transpose()?;
+        let mut reader = Reader::new(&session, from, self.read_committed)?;
         loop {
             if let Some(until) = &until {
-                finish_reached(&mut reader, until);
+                finish_reached(&mut reader, until)?;
             }
             if reader.positions().is_empty() {
                 break;
             }
-            let flow = reader.poll(wait, &mut |found| self.take(found, until.as_ref(), &mut printer))?;
+            let flow = reader.poll(WAIT, &mut |found| self.take(found, until.as_ref(), &mut printer))?;
             if !printer.flush()? || flow == Flow::Stop {
                 break;
             }
         }
-        printer.flush()?;
-        Ok(())
+        reader.close()
+    }
+
+    fn run_as_member(&self, session: &Session, group: &str, printer: &mut Printer<impl Write>) -> Result<(), CliError> {
+        let start = match self.from {
+            None | Some(Place::End) => OffsetReset::Latest,
+            Some(Place::Start) => OffsetReset::Earliest,
+            Some(_) => {
+                let why = "a group goes on where it is, and where it has not been only start and end can be said";
+                return Err(CliError::new(Kind::Usage, "--from does not go with --group", why)
+                    .hint(format!("move the group first: highwater group reset {group} --help")));
+            }
+        };
+        // Said now, not when nothing comes.
+        let names: Vec<String> = self.chosen(session)?.iter().map(|at| at.topic.as_str().to_owned()).collect();
+        let mut topics = names.iter().map(|name| topic_name(name)).collect::<Result<Vec<_>, _>>()?;
+        topics.dedup();
+        let membership = Membership { group, topics, start };
+        let mut reader = Reader::of_group(&session.client, membership, self.read_committed, &[])?;
+        loop {
+            let flow = reader.poll(WAIT, &mut |found| self.take(found, None, printer))?;
+            if !printer.flush()? || flow == Flow::Stop {
+                break;
+            }
+        }
+        reader.close()
     }
 
     fn chosen(&self, session: &Session) -> Result<Vec<TopicPartition>, CliError> {
@@ -113,12 +143,10 @@ impl Consume {
         until: Option<&BTreeMap<TopicPartition, i64>>,
         printer: &mut Printer<impl Write>,
     ) -> Result<Flow, CliError> {
-        if until.and_then(|until| until.get(found.at)).is_some_and(|until| *until <= found.record.offset) {
+        if until.and_then(|until| until.get(found.at)).is_some_and(|until| *until <= found.offset) {
             return Ok(Flow::Done);
         }
-        let matches = |grep: &Regex| {
-            [found.record.key, found.record.value].into_iter().flatten().any(|bytes| grep.is_match(bytes))
-        };
+        let matches = |grep: &Regex| [found.key, found.value].into_iter().flatten().any(|bytes| grep.is_match(bytes));
         if !self.grep.as_ref().is_none_or(matches) {
             return Ok(Flow::On);
         }
@@ -146,30 +174,30 @@ impl Consume {
 }
 
 /// Partitions that have been read up to where reading ends.
-fn finish_reached(reader: &mut Reader<'_>, until: &BTreeMap<TopicPartition, i64>) {
+fn finish_reached(reader: &mut Reader, until: &BTreeMap<TopicPartition, i64>) -> Result<(), CliError> {
     let done: Vec<TopicPartition> = reader
         .positions()
         .iter()
         .filter(|(at, position)| until.get(at).is_none_or(|until| until <= position))
         .map(|(at, _)| at.clone())
         .collect();
-    done.iter().for_each(|at| reader.drop_partition(at));
+    done.iter().try_for_each(|at| reader.drop_partition(at))
 }
 
 /// Lends a record as it is printed.
 pub(crate) fn with_shown<R>(found: &Found<'_>, use_it: impl FnOnce(&Shown<'_>) -> R) -> R {
-    let headers: Vec<HeaderView<'_>> = found.record.headers.iter().collect();
+    let headers: Vec<HeaderView<'_>> = found.record.headers().iter().collect();
     let names: Vec<_> = headers.iter().map(HeaderView::key_text).collect();
     let headers = names.iter().zip(&headers).map(|(name, header)| (&**name, header.value)).collect();
     use_it(&Shown {
         topic: found.at.topic.as_str(),
         partition: found.at.partition.to_wire(),
-        offset: found.record.offset,
+        offset: found.offset,
         timestamp: found.timestamp,
-        key: found.record.key,
-        value: found.record.value,
+        key: found.key,
+        value: found.value,
         headers,
-        broker: Some(found.broker.to_wire()),
+        broker: found.broker.map(NodeId::to_wire),
     })
 }
 
@@ -204,7 +232,6 @@ impl<W: Write> Printer<W> {
     }
 }
 
-/// How long a leader may hold an answer back. With several, each waits for the slowest.
-const WAIT_ONE: Duration = Duration::from_millis(500);
-const WAIT_MANY: Duration = Duration::from_millis(100);
+/// How long to wait before looking whether anybody still reads.
+const WAIT: Duration = Duration::from_millis(500);
 const OUT_BYTES: usize = 64 << 10;

@@ -233,7 +233,7 @@ fn the_cluster() {
              1          127.0.0.1 {port:<10} null       unfenced   broker         \n"
         )
     );
-    let versions = run(&["kafka-broker-api-versions"]);
+    let versions = done(&broker, "kafka-broker-api-versions", &[]);
     assert!(
         versions.starts_with(&format!("{server} (id: 1 rack: null isFenced: false) -> (\n\tProduce(0): 0 to ")),
         "{versions}"

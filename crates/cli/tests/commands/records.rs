@@ -89,3 +89,42 @@ fn a_consumer_waits_for_more_and_follows_several_partitions() {
     let output = child.wait_with_output().unwrap();
     assert_eq!((output.status.code(), output.stdout), (Some(0), b"late\nlater\n".to_vec()));
 }
+
+#[test]
+fn members_of_a_group_go_on_where_it_is() {
+    let (broker, _folder) = Running::alone();
+    broker.ask(&["topic", "create", "t", "-p", "1"]);
+    broker.tell(&["produce", "t"], "1\n2\n3\n4\n5\n");
+    let read = ["consume", "t", "-g", "g", "--from", "start", "-n", "2"];
+    assert_eq!(broker.ask(&read), (Some(0), "1\n2\n".into(), String::new()));
+    assert_eq!(broker.ask(&["group", "lag", "g", "-o", "csv", "--no-headers"]).1, "g,t,0,2,5,3,,,\n");
+    assert_eq!(broker.ask(&read).1, "3\n4\n");
+    assert_eq!(broker.ask(&["consume", "t", "-g", "g", "--from", "-3"]).0, Some(2));
+    assert_eq!(broker.ask(&["consume", "t", "-g", "g", "--until", "end"]).0, Some(2));
+
+    let console = ["--topic", "t", "--group", "other", "--from-beginning", "--max-messages", "4"];
+    assert_eq!(broker.tool("kafka-console-consumer", &console, "").1, "1\n2\n3\n4\n");
+    assert_eq!(broker.tool("kafka-console-consumer", &[&console[..4], &["--max-messages", "1"]].concat(), "").1, "5\n");
+}
+
+#[test]
+fn the_verifiable_consumer_tells_of_what_it_reads_and_commits() {
+    let (broker, _folder) = Running::alone();
+    broker.ask(&["topic", "create", "t", "-p", "1"]);
+    broker.tell(&["produce", "t"], "a\nb\nc\n");
+    let arguments = ["--topic", "t", "--group-id", "g", "--max-messages", "3", "--verbose"];
+    let (code, out, err) = broker.tool("kafka-verifiable-consumer", &arguments, "");
+    assert_eq!(code, Some(0), "{err}");
+    let events: Vec<Value> = out.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    let of = |name: &str| events.iter().filter(|event| event["name"] == name).collect::<Vec<_>>();
+    assert_eq!(events[0]["name"], "startup_complete");
+    assert_eq!(of("partitions_assigned")[0]["partitions"], json!([{"topic": "t", "partition": 0}]));
+    let count: i64 = of("records_consumed").iter().map(|event| event["count"].as_i64().unwrap()).sum();
+    assert_eq!(count, 3);
+    let values: Vec<_> = of("record_data").iter().map(|event| event["value"].as_str().unwrap().to_owned()).collect();
+    assert_eq!(values, ["a", "b", "c"]);
+    let committed = of("offsets_committed");
+    let last = committed.last().unwrap();
+    assert_eq!((&last["success"], &last["offsets"][0]["offset"]), (&true.into(), &3.into()));
+    assert_eq!(events.last().unwrap()["name"], "shutdown_complete");
+}
