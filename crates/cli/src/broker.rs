@@ -120,7 +120,8 @@ impl Describe {
             if !self.ids.is_empty() && !self.ids.contains(&id) {
                 continue;
             }
-            let directories = session.admin.describe_log_dirs([id]).wait().and_then(|each| each.only());
+            let directories =
+                session.admin.describe_log_dirs([id]).wait().and_then(highwater_client::admin::Each::only);
             let (bytes, paths) = match directories {
                 Ok(directories) => {
                     let bytes = directories.iter().flat_map(|dir| dir.replicas.values()).map(|log| log.size_bytes);

@@ -179,7 +179,7 @@ pub(crate) fn entries(
 ) -> Result<Vec<ConfigEntry>, CliError> {
     let what = format!("cannot describe {} {}", kind_name(resource.kind), resource.name);
     let described = session.admin.describe_configs([resource], synonyms).wait();
-    described.and_then(|each| each.only()).map_err(|error| told(what, &error))
+    described.and_then(highwater_client::admin::Each::only).map_err(|error| told(what, &error))
 }
 
 /// The configs of one thing as a table: those that were set, or all.

@@ -5,8 +5,10 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use clap::Args;
+use clap_complete::engine::ArgValueCompleter;
 use highwater_broker::config::parse_properties;
 
+use crate::completions;
 use crate::context::Store;
 use crate::error::{CliError, Kind};
 
@@ -31,7 +33,8 @@ pub(crate) struct Connection {
         long = "context",
         value_name = "NAME",
         global = true,
-        help_heading = "Connection"
+        help_heading = "Connection",
+        add = ArgValueCompleter::new(completions::contexts)
     )]
     context: Option<String>,
     /// Settings of a client, as in Kafka's client.properties.
@@ -83,6 +86,23 @@ impl Connection {
     /// The same as with `--brokers` and `--command-config`, which Kafka's own tools have under other names.
     pub(crate) fn of_shim(brokers: Vec<String>, command_config: Option<PathBuf>) -> Self {
         Self { brokers, command_config, ..Self::default() }
+    }
+
+    /// What the words of a command that is being typed say of it.
+    pub(crate) fn of_words(mut words: impl Iterator<Item = String>) -> Self {
+        let mut connection = Self::default();
+        while let Some(word) = words.next() {
+            match word.as_str() {
+                "-b" | "--brokers" | "--bootstrap-server" => {
+                    let servers = words.next().unwrap_or_default();
+                    connection.brokers = servers.split(',').map(str::to_owned).collect();
+                }
+                "--context" => connection.context = words.next(),
+                "--command-config" => connection.command_config = words.next().map(PathBuf::from),
+                _ => {}
+            }
+        }
+        connection
     }
 
     /// Finds out where to connect.

@@ -95,7 +95,7 @@ fn take(session: &Session) -> Result<Sample, CliError> {
     let mut ends: BTreeMap<String, u64> = names.iter().map(|name| (name.clone(), 0)).collect();
     let all = partitions(session, names)?;
     for (at, found) in offsets(session, &all, OffsetSpec::Latest)? {
-        let end = found.offset.map_or(0, |offset| offset.value());
+        let end = found.offset.map_or(0, highwater_client::Offset::value);
         *ends.entry(at.topic.as_str().to_owned()).or_default() += end;
     }
     let mut bytes: BTreeMap<String, u64> = BTreeMap::new();

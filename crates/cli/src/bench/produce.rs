@@ -64,7 +64,7 @@ impl Produce {
             .admin
             .describe_topics([self.topic.as_str()])
             .wait()
-            .and_then(|each| each.only())
+            .and_then(highwater_client::admin::Each::only)
             .map_err(|error| told(format!("cannot produce to {}", self.topic), &error))?;
         print(&format!("{}\n", send(session, &load)?))
     }

@@ -115,12 +115,12 @@ impl Quorum {
             let mut row = vec![
                 replica.id.to_wire().into(),
                 Cell::State(role.into(), Mood::Good),
-                Cell::maybe(replica.log_end.map(|offset| offset.to_wire())),
+                Cell::maybe(replica.log_end.map(highwater_client::Offset::to_wire)),
                 Cell::maybe(lag),
             ];
             row.extend(times(replica));
             row.push(Cell::maybe(replica.directory.map(|directory| directory.0.to_string())));
-            row.push(Cell::maybe(quorum.leader_epoch.map(|epoch| epoch.to_wire())));
+            row.push(Cell::maybe(quorum.leader_epoch.map(highwater_client::LeaderEpoch::to_wire)));
             table.row(row);
         }
         self.output.print(&table)

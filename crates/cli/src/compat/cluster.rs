@@ -343,12 +343,12 @@ impl MetadataQuorum {
 
 fn followers(quorum: &QuorumDescription) -> (i64, i64) {
     let leader = quorum.voters.iter().find(|voter| Some(voter.id) == quorum.leader);
-    let end = leader.and_then(|leader| leader.log_end).map_or(0, |end| end.to_wire());
-    let now = leader.and_then(|leader| leader.last_caught_up).map_or_else(now_ms, |at| at.value());
+    let end = leader.and_then(|leader| leader.log_end).map_or(0, highwater_client::Offset::to_wire);
+    let now = leader.and_then(|leader| leader.last_caught_up).map_or_else(now_ms, highwater_client::TimestampMs::value);
     let others = quorum.voters.iter().chain(&quorum.observers).filter(|replica| Some(replica.id) != quorum.leader);
     let mut worst = (0, 0);
     for replica in others {
-        let lag = end.saturating_sub(replica.log_end.map_or(0, |end| end.to_wire()));
+        let lag = end.saturating_sub(replica.log_end.map_or(0, highwater_client::Offset::to_wire));
         let late = replica.last_caught_up.map_or(-1, |at| now.saturating_sub(at.value()).max(0));
         worst = (worst.0.max(lag), if late < 0 || worst.1 < 0 { -1 } else { worst.1.max(late) });
     }
@@ -376,7 +376,7 @@ fn status(quorum: &QuorumDescription, cluster: &str) -> String {
          CurrentObservers:       {}\n",
         number(quorum.leader.map(|leader| leader.to_wire().into())),
         number(quorum.leader_epoch.map(|epoch| epoch.to_wire().into())),
-        number(quorum.high_watermark.map(|offset| offset.to_wire())),
+        number(quorum.high_watermark.map(highwater_client::Offset::to_wire)),
         nodes(&quorum.voters),
         nodes(&quorum.observers),
     )
@@ -384,7 +384,7 @@ fn status(quorum: &QuorumDescription, cluster: &str) -> String {
 
 fn replication_table(quorum: &QuorumDescription, human_readable: bool) -> String {
     let leader = quorum.voters.iter().find(|voter| Some(voter.id) == quorum.leader);
-    let end = leader.and_then(|leader| leader.log_end).map_or(0, |end| end.to_wire());
+    let end = leader.and_then(|leader| leader.log_end).map_or(0, highwater_client::Offset::to_wire);
     let now = now_ms();
     let time = |at: Option<highwater_client::TimestampMs>| match at {
         None => "-1".into(),
@@ -400,7 +400,7 @@ fn replication_table(quorum: &QuorumDescription, human_readable: bool) -> String
     // The leader first.
     replicas.sort_by_key(|(replica, role)| (Some(replica.id) != quorum.leader, *role == "Observer", replica.id));
     for (replica, role) in replicas {
-        let own = replica.log_end.map_or(-1, |offset| offset.to_wire());
+        let own = replica.log_end.map_or(-1, highwater_client::Offset::to_wire);
         rows.push([
             replica.id.to_string(),
             replica.directory.map(|directory| directory.0).unwrap_or_default().to_string(),

@@ -211,7 +211,7 @@ impl Groups {
         if self.topic.is_empty() && !self.all_topics && to.from_file.is_none() {
             return Err(Failure::new("One of the reset scopes should be defined: --all-topics, --topic."));
         }
-        let state = session.admin.describe_groups([group]).wait().and_then(|each| each.only());
+        let state = session.admin.describe_groups([group]).wait().and_then(highwater_client::admin::Each::only);
         if let Ok(described) = state
             && !described.members.is_empty()
         {
@@ -248,7 +248,7 @@ impl Groups {
         let results = session.admin.delete_group_offsets(group, wanted).wait().map_err(|error| said(&error))?;
         let mut text = format!("Request succeeded for deleting offsets from group {group}.\n");
         if results.iter().any(|(_, result)| result.is_err()) {
-            text = format!("Encountered some partition-level error, see the follow-up details:\n");
+            text = "Encountered some partition-level error, see the follow-up details:\n".to_string();
         }
         let _ = writeln!(text, "\n{:<15} {:<10} {:<15}", "TOPIC", "PARTITION", "STATUS");
         for (at, result) in results {

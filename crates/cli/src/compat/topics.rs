@@ -168,7 +168,7 @@ impl Topics {
             configs: self.config.clone(),
             ..NewTopic::new(name)
         };
-        match session.admin.create_topics([topic], false).wait().and_then(|each| each.only()) {
+        match session.admin.create_topics([topic], false).wait().and_then(highwater_client::admin::Each::only) {
             Ok(_) => Ok(print(&format!("Created topic {name}.\n"))?),
             Err(error) if self.if_not_exists && error.code() == Some(ErrorCode::TopicAlreadyExists) => Ok(()),
             Err(error) => Err(said(&error)),
@@ -204,7 +204,8 @@ impl Topics {
                 || self.unavailable_partitions
                 || self.under_min_isr_partitions
                 || self.at_min_isr_partitions;
-            if !only_some && !(self.topics_with_overrides && shown.is_empty()) {
+            let is_hidden = only_some || (self.topics_with_overrides && shown.is_empty());
+            if !is_hidden {
                 write_topic(&mut text, &topic, &shown);
             }
             if !self.topics_with_overrides {

@@ -131,7 +131,7 @@ impl VerifiableProducer {
         let result: Result<RecordMetadata, SendError> = send.wait();
         match result {
             Ok(stored) => {
-                let offset = stored.offset.map_or(-1, |offset| offset.to_wire());
+                let offset = stored.offset.map_or(-1, highwater_client::Offset::to_wire);
                 let fields = json!({
                     "key": key, "value": value, "offset": offset, "topic": self.topic,
                     "partition": stored.partition.to_wire()

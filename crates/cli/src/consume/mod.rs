@@ -8,10 +8,12 @@ use std::io::{self, BufWriter, Write};
 use std::time::Duration;
 
 use clap::{Args, ValueEnum};
+use clap_complete::engine::ArgValueCompleter;
 use highwater_client::{NodeId, OffsetReset, TopicPartition};
 use highwater_records::HeaderView;
 use regex::bytes::Regex;
 
+use crate::completions;
 use crate::connection::Connection;
 use crate::error::{CliError, Kind};
 use crate::session::{Session, topic_name};
@@ -25,13 +27,13 @@ use reader::{Flow, Found, Membership, Reader};
 #[derive(Args, Debug)]
 pub(crate) struct Consume {
     /// Topics.
-    #[arg(required = true)]
+    #[arg(required = true, add = ArgValueCompleter::new(completions::topics))]
     topics: Vec<String>,
     /// Only these partitions.
     #[arg(short, long, value_delimiter = ',', conflicts_with = "group")]
     partitions: Vec<u32>,
     /// Read as a member of this group, which shares the partitions among its members and remembers how far it is.
-    #[arg(short, long)]
+    #[arg(short, long, add = ArgValueCompleter::new(completions::groups))]
     group: Option<String>,
     /// Where to begin: start, end, -10 for the last ten of each partition, an offset, @2026-01-31T12:00Z, @-1h.
     /// Default end; of a group, where it begins if it has committed nothing.

@@ -55,7 +55,7 @@ impl Place {
         };
         let found = partitions.iter().map(|at| {
             let of = |listed: &BTreeMap<TopicPartition, highwater_client::admin::ListedOffset>| {
-                listed.get(at).and_then(|found| found.offset).map(|offset| offset.to_wire())
+                listed.get(at).and_then(|found| found.offset).map(highwater_client::Offset::to_wire)
             };
             let (begin, end) = (of(&begins).unwrap_or(0), of(&ends).unwrap_or(0));
             let offset = match self {

@@ -6,7 +6,9 @@ mod store;
 use std::path::PathBuf;
 
 use clap::{Args, Subcommand};
+use clap_complete::engine::ArgValueCompleter;
 
+use crate::completions;
 use crate::connection::{Connection, Origin, pair, read_settings, split};
 use crate::error::{CliError, Kind};
 use crate::output::{Cell, Column, Output, Table, note};
@@ -43,6 +45,7 @@ pub(crate) struct Add {
 #[derive(Args, Debug)]
 pub(crate) struct Name {
     /// The name.
+    #[arg(add = ArgValueCompleter::new(completions::contexts))]
     name: String,
 }
 

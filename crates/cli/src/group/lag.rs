@@ -9,14 +9,14 @@ use highwater_client::admin::{GroupDescription, GroupMember, OffsetSpec};
 use super::list::described;
 use crate::error::{CliError, Kind};
 use crate::output::{Cell, Column, Mood, Output, Table};
-use crate::selection::Names;
+use crate::selection::GroupNames;
 use crate::session::{Session, told};
 
 /// Arguments of `highwater group lag`.
 #[derive(Args, Debug)]
 pub(crate) struct Lag {
     #[command(flatten)]
-    names: Names,
+    names: GroupNames,
     /// Fail with code 1 if a partition is further behind than this, for probes.
     #[arg(long, value_name = "RECORDS")]
     max: Option<u64>,
@@ -59,7 +59,7 @@ impl Lag {
             Column::new("member").wide(),
         ]);
         let mut worst: Option<(u64, String)> = None;
-        for group in described(session, self.names.groups(session)?)? {
+        for group in described(session, self.names.choose(session)?)? {
             for row in rows(session, &group)? {
                 let lag = row.lag();
                 if lag > worst.as_ref().map(|(lag, _)| *lag) {
@@ -119,7 +119,7 @@ pub(crate) fn rows(session: &Session, group: &GroupDescription) -> Result<Vec<Ro
     for (at, found) in ends.map_err(|error| told("cannot list offsets", &error))? {
         // A topic that was deleted has no end, which is no reason not to show the rest.
         if let (Ok(found), Some(row)) = (found, rows.get_mut(&at)) {
-            row.end = found.offset.map(|offset| offset.to_wire());
+            row.end = found.offset.map(highwater_client::Offset::to_wire);
         }
     }
     Ok(rows.into_values().collect())

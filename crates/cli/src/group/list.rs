@@ -9,7 +9,7 @@ use highwater_client::admin::GroupDescription;
 use super::lag::{self, Row};
 use crate::error::{CliError, Kind};
 use crate::output::{Cell, Column, Mood, Output, Table};
-use crate::selection::{Names, whole};
+use crate::selection::{GroupNames, whole};
 use crate::session::{Session, told};
 
 /// Arguments of `highwater group ls`.
@@ -25,7 +25,7 @@ pub(crate) struct List {
 #[derive(Args, Debug)]
 pub(crate) struct Describe {
     #[command(flatten)]
-    names: Names,
+    names: GroupNames,
     #[command(flatten)]
     output: Output,
 }
@@ -34,7 +34,7 @@ pub(crate) struct Describe {
 #[derive(Args, Debug)]
 pub(crate) struct Members {
     #[command(flatten)]
-    names: Names,
+    names: GroupNames,
     #[command(flatten)]
     output: Output,
 }
@@ -72,7 +72,7 @@ impl Describe {
             Column::new("lag"),
             Column::new("epoch").wide(),
         ]);
-        for group in described(session, self.names.groups(session)?)? {
+        for group in described(session, self.names.choose(session)?)? {
             let rows = lag::rows(session, &group)?;
             let topics: Vec<_> = rows.iter().map(|row| row.at.topic.as_str()).collect();
             let mut topics: Vec<String> = topics.into_iter().map(str::to_owned).collect();
@@ -105,7 +105,7 @@ impl Members {
             Column::new("assignment"),
             Column::new("epoch").wide(),
         ]);
-        for group in described(session, self.names.groups(session)?)? {
+        for group in described(session, self.names.choose(session)?)? {
             for member in group.members {
                 table.row(vec![
                     group.name.as_str().into(),

@@ -12,7 +12,7 @@ use crate::error::CliError;
 use crate::outcome::Outcomes;
 use crate::output::{Column, Output, Table};
 use crate::plan::{Decision, Question, Safety};
-use crate::selection::Names;
+use crate::selection::GroupNames;
 use crate::session::{Session, told};
 
 /// See groups of consumers, how far they are, and change that.
@@ -38,7 +38,7 @@ pub(crate) enum Group {
 #[derive(Args, Debug)]
 pub(crate) struct Delete {
     #[command(flatten)]
-    names: Names,
+    names: GroupNames,
     #[command(flatten)]
     safety: Safety,
     #[command(flatten)]
@@ -61,7 +61,7 @@ impl Group {
 
 impl Delete {
     fn run(self, session: &Session) -> Result<(), CliError> {
-        let groups = self.names.groups(session)?;
+        let groups = self.names.choose(session)?;
         let mut plan =
             Table::new(vec![Column::new("group"), Column::new("state"), Column::new("offsets"), Column::new("action")]);
         for group in list::described(session, groups.clone())? {

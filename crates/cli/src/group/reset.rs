@@ -4,10 +4,12 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use clap::Args;
+use clap_complete::engine::ArgValueCompleter;
 use highwater_client::admin::{ListedOffset, OffsetSpec};
 use highwater_client::{ErrorCode, Offset, PartitionIndex, TimestampMs, TopicPartition};
 
 use super::list::refuse_live;
+use crate::completions;
 use crate::error::{CliError, Kind};
 use crate::outcome::Outcomes;
 use crate::output::{Cell, Column, Output, Table};
@@ -20,6 +22,7 @@ use crate::topic::offsets::{instant, offsets, partitions};
 #[derive(Args, Debug)]
 pub(crate) struct Reset {
     /// The group.
+    #[arg(add = ArgValueCompleter::new(completions::groups))]
     group: String,
     /// A topic, or with TOPIC:0,1 some partitions of it; may be given several times. Without any: whatever the group has
     /// committed for.
@@ -133,7 +136,7 @@ impl Reset {
 
 /// Refuses to touch a group whose members would not know of it. One that does not exist has none.
 pub(crate) fn ensure_idle(session: &Session, group: &str) -> Result<(), CliError> {
-    let described = session.admin.describe_groups([group]).wait().and_then(|each| each.only());
+    let described = session.admin.describe_groups([group]).wait().and_then(highwater_client::admin::Each::only);
     match described {
         Ok(described) if !described.members.is_empty() => {
             Err(refuse_live(session, group, format!("cannot reset group {group}")))
@@ -197,7 +200,7 @@ pub(crate) fn plan(
     let mut steps = Vec::new();
     for at in chosen {
         let of = |listed: &BTreeMap<TopicPartition, ListedOffset>| {
-            listed.get(&at).and_then(|found| found.offset).map(|offset| offset.to_wire())
+            listed.get(&at).and_then(|found| found.offset).map(Offset::to_wire)
         };
         let (begin, end) = (of(&begins).unwrap_or(0), of(&ends).unwrap_or(0));
         let current = committed.get(&at).map(|found| found.offset.to_wire());

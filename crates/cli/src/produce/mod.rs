@@ -9,8 +9,10 @@ use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
 use clap::Args;
+use clap_complete::engine::ArgValueCompleter;
 use highwater_client::{Client, Delivery, Header, PartitionIndex, Producer, ProducerRecord, RecordMetadata, TopicName};
 
+use crate::completions;
 use crate::connection::{Connection, pair};
 use crate::error::{CliError, Kind};
 use crate::output::{Cell, Column, Output, Table};
@@ -21,6 +23,7 @@ use input::{Given, Lines, Shape};
 #[derive(Args, Debug)]
 pub(crate) struct Produce {
     /// The topic.
+    #[arg(add = ArgValueCompleter::new(completions::topics))]
     topic: String,
     /// The value of one record, instead of records that are read.
     #[arg(short, long, conflicts_with_all = ["from", "jsonl", "delim"])]
@@ -70,7 +73,8 @@ impl Produce {
         let topic = topic_name(&self.topic)?;
         let session = Session::open(connection)?;
         // Said before anything is read.
-        let described = session.admin.describe_topics([self.topic.as_str()]).wait().and_then(|each| each.only());
+        let described =
+            session.admin.describe_topics([self.topic.as_str()]).wait().and_then(highwater_client::admin::Each::only);
         if let Err(error) = described
             && error.code() != Some(highwater_client::ErrorCode::UnknownTopicOrPartition)
         {
@@ -217,7 +221,7 @@ fn row(topic: &str, stored: &RecordMetadata) -> Vec<Cell> {
     vec![
         topic.into(),
         stored.partition.to_wire().into(),
-        Cell::maybe(stored.offset.map(|offset| offset.to_wire())),
+        Cell::maybe(stored.offset.map(highwater_client::Offset::to_wire)),
         Cell::Instant(stored.timestamp.value()),
     ]
 }

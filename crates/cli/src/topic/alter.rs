@@ -1,22 +1,24 @@
 //! `highwater topic alter` and `highwater topic config`.
 
 use clap::Args;
+use clap_complete::engine::ArgValueCompleter;
 use highwater_client::admin::{ConfigChange, ConfigResource};
 
+use crate::completions;
 use crate::config::{changes, config_table};
 use crate::connection::pair;
 use crate::error::CliError;
 use crate::outcome::Outcomes;
 use crate::output::Output;
 use crate::plan::Rehearsal;
-use crate::selection::Names;
+use crate::selection::TopicNames;
 use crate::session::{Session, told};
 
 /// Arguments of `highwater topic alter`.
 #[derive(Args, Debug)]
 pub(crate) struct Alter {
     #[command(flatten)]
-    names: Names,
+    names: TopicNames,
     /// Set a config; may be given several times.
     #[arg(short, long = "config", value_name = "KEY=VALUE", value_parser = pair, required_unless_present = "unset")]
     configs: Vec<(String, String)>,
@@ -33,6 +35,7 @@ pub(crate) struct Alter {
 #[derive(Args, Debug)]
 pub(crate) struct Config {
     /// The topic.
+    #[arg(add = ArgValueCompleter::new(completions::topics))]
     name: String,
     /// Also configs that have their default.
     #[arg(short = 'a', long)]
@@ -44,7 +47,7 @@ pub(crate) struct Config {
 impl Alter {
     pub(super) fn run(self, session: &Session) -> Result<(), CliError> {
         let changes: Vec<(String, ConfigChange)> = changes(&self.configs, &self.unset);
-        let wanted = self.names.topics(session)?.into_iter().map(|name| (ConfigResource::topic(name), changes.clone()));
+        let wanted = self.names.choose(session)?.into_iter().map(|name| (ConfigResource::topic(name), changes.clone()));
         let results = session.admin.alter_configs(wanted, self.rehearsal.dry_run).wait();
         let results = results.map_err(|error| told("cannot alter topics", &error))?;
         let done = if self.rehearsal.dry_run { "valid" } else { "altered" };

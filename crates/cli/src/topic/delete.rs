@@ -8,14 +8,14 @@ use crate::error::CliError;
 use crate::outcome::Outcomes;
 use crate::output::{Column, Output, Table};
 use crate::plan::{Decision, Question, Safety};
-use crate::selection::Names;
+use crate::selection::TopicNames;
 use crate::session::{Session, told};
 
 /// Arguments of `highwater topic delete`.
 #[derive(Args, Debug)]
 pub(crate) struct Delete {
     #[command(flatten)]
-    names: Names,
+    names: TopicNames,
     /// A topic that does not exist is as good as a deleted one.
     #[arg(long)]
     if_exists: bool,
@@ -27,7 +27,7 @@ pub(crate) struct Delete {
 
 impl Delete {
     pub(super) fn run(self, session: &Session) -> Result<(), CliError> {
-        let names = self.names.topics(session)?;
+        let names = self.names.choose(session)?;
         let known = if self.if_exists { self.existing(session, &names)? } else { names };
         let mut plan = Table::new(vec![Column::new("topic"), Column::new("partitions"), Column::new("action")]);
         for topic in topics(session, known.clone())? {

@@ -6,14 +6,14 @@ use highwater_client::admin::{PartitionDescription, TopicDescription};
 
 use crate::error::CliError;
 use crate::output::{Cell, Column, Mood, Output, Table};
-use crate::selection::Names;
+use crate::selection::TopicNames;
 use crate::session::{Session, told};
 
 /// Arguments of `highwater topic describe`.
 #[derive(Args, Debug)]
 pub(crate) struct Describe {
     #[command(flatten)]
-    names: Names,
+    names: TopicNames,
     /// Only partitions that are not well.
     #[arg(long)]
     unwell: bool,
@@ -34,7 +34,7 @@ impl Describe {
             Column::new("leader_epoch").wide(),
             Column::new("topic_id").wide(),
         ]);
-        for topic in topics(session, self.names.topics(session)?)? {
+        for topic in topics(session, self.names.choose(session)?)? {
             for partition in &topic.partitions {
                 let (state, mood) = state(partition);
                 if self.unwell && mood == Mood::Good {
@@ -48,7 +48,7 @@ impl Describe {
                     ids(&partition.isr),
                     Cell::State(state.into(), mood),
                     ids(&partition.offline),
-                    Cell::maybe(partition.leader_epoch.map(|epoch| epoch.to_wire())),
+                    Cell::maybe(partition.leader_epoch.map(highwater_client::LeaderEpoch::to_wire)),
                     Cell::maybe(topic.id.map(|id| id.0.to_string())),
                 ]);
             }

@@ -9,7 +9,7 @@ use highwater_client::{TimestampMs, TopicPartition};
 use super::describe::topics;
 use crate::error::CliError;
 use crate::output::{Cell, Column, Output, Table};
-use crate::selection::Names;
+use crate::selection::TopicNames;
 use crate::session::{Session, partition, told, topic_name};
 use crate::timestamp;
 
@@ -17,7 +17,7 @@ use crate::timestamp;
 #[derive(Args, Debug)]
 pub(crate) struct Offsets {
     #[command(flatten)]
-    names: Names,
+    names: TopicNames,
     /// Instead of begin and end, the first record at or after this instant: 2026-01-31T12:00Z, or -1h for an hour ago.
     #[arg(long, value_name = "TIME", value_parser = instant, allow_hyphen_values = true)]
     at: Option<i64>,
@@ -27,7 +27,7 @@ pub(crate) struct Offsets {
 
 impl Offsets {
     pub(super) fn run(self, session: &Session) -> Result<(), CliError> {
-        let partitions = partitions(session, self.names.topics(session)?)?;
+        let partitions = partitions(session, self.names.choose(session)?)?;
         if let Some(at) = self.at {
             let mut table = Table::new(vec![
                 Column::new("topic"),
@@ -39,7 +39,7 @@ impl Offsets {
                 table.row(vec![
                     at.topic.as_str().into(),
                     at.partition.to_wire().into(),
-                    Cell::maybe(found.offset.map(|offset| offset.to_wire())),
+                    Cell::maybe(found.offset.map(highwater_client::Offset::to_wire)),
                     found.timestamp.map_or(Cell::Absent, |at| Cell::Instant(at.value())),
                 ]);
             }
@@ -56,7 +56,7 @@ impl Offsets {
         ]);
         for at in &partitions {
             let offset = |found: &BTreeMap<TopicPartition, ListedOffset>| {
-                found.get(at).and_then(|found| found.offset).map(|offset| offset.to_wire())
+                found.get(at).and_then(|found| found.offset).map(highwater_client::Offset::to_wire)
             };
             let (begin, end) = (offset(&begins), offset(&ends));
             table.row(vec![

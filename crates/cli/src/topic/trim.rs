@@ -1,10 +1,12 @@
 //! `highwater topic trim`.
 
 use clap::Args;
+use clap_complete::engine::ArgValueCompleter;
 use highwater_client::admin::OffsetSpec;
 use highwater_client::{Offset, TimestampMs, TopicPartition};
 
 use super::offsets::{instant, offsets, partitions};
+use crate::completions;
 use crate::error::{CliError, Kind};
 use crate::outcome::Outcomes;
 use crate::output::{Column, Output, Table};
@@ -15,6 +17,7 @@ use crate::session::{Session, told};
 #[derive(Args, Debug)]
 pub(crate) struct Trim {
     /// The topic.
+    #[arg(add = ArgValueCompleter::new(completions::topics))]
     topic: String,
     /// Only these partitions.
     #[arg(short, long, value_delimiter = ',')]
