@@ -9,7 +9,16 @@ use tracing_subscriber::fmt::time::SystemTime;
 ///
 /// Under systemd's journal, which stamps lines itself, they carry no time.
 pub(crate) fn start() {
-    let filter = EnvFilter::try_from_env("HIGHWATER_LOG").unwrap_or_else(|_| EnvFilter::new("info"));
+    start_at("info");
+}
+
+/// Sends everything that the client does to standard error, unless `HIGHWATER_LOG` chooses otherwise.
+pub(crate) fn start_debug() {
+    start_at("info,highwater_client=trace");
+}
+
+fn start_at(default: &str) {
+    let filter = EnvFilter::try_from_env("HIGHWATER_LOG").unwrap_or_else(|_| EnvFilter::new(default));
     let colour = std::io::stderr().is_terminal() && std::env::var_os("NO_COLOR").is_none();
     let lines = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).with_ansi(colour);
     if std::env::var_os("JOURNAL_STREAM").is_some() {

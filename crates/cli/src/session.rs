@@ -8,6 +8,7 @@ use highwater_client::{PartitionIndex, TopicName, TopicPartition};
 
 use crate::connection::{Connection, Origin, Target};
 use crate::error::{CliError, Kind};
+use crate::logging;
 use crate::output::note;
 
 /// A client, and what to ask it with.
@@ -24,6 +25,7 @@ impl Session {
     pub(crate) fn open(connection: &Connection) -> Result<Self, CliError> {
         let target = connection.resolve()?;
         if connection.is_debug() {
+            logging::start_debug();
             note(&format!("debug: {} by {}", target.brokers.join(","), origin(&target.origin)));
         }
         let config = config(&target, connection.is_debug())?;

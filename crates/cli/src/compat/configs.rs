@@ -58,7 +58,7 @@ struct Configs {
     /// The broker's ID for its logger config.
     #[arg(long)]
     broker_logger: Option<String>,
-    /// Key Value pairs of configs to add: 'k1=v1,k2=[v1,v2,v2],k3=v3'.
+    /// Key Value pairs of configs to add: `k1=v1,k2=[v1,v2,v2],k3=v3`.
     #[arg(long)]
     add_config: Option<String>,
     /// Path to a properties file with configs to add.

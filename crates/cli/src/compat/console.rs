@@ -11,7 +11,7 @@ use clap::Parser;
 use highwater_client::{Header, OffsetReset, Producer, ProducerRecord, TopicName};
 use highwater_records::TimestampType;
 
-use super::parse;
+use super::{end, parse};
 use crate::connection::{Connection, pair, read_settings};
 use crate::consume::range::Place;
 use crate::consume::reader::{Flow, Membership, Reader};
@@ -117,14 +117,14 @@ struct ConsoleConsumer {
 
 pub(super) fn run_producer(arguments: Vec<OsString>) -> ExitCode {
     match parse::<ConsoleProducer>(arguments) {
-        Ok(tool) => tool.run().map_or_else(|error| error.report(), |()| ExitCode::SUCCESS),
+        Ok(tool) => end(tool.run()),
         Err(code) => code,
     }
 }
 
 pub(super) fn run_consumer(arguments: Vec<OsString>) -> ExitCode {
     match parse::<ConsoleConsumer>(arguments) {
-        Ok(tool) => tool.run().map_or_else(|error| error.report(), |()| ExitCode::SUCCESS),
+        Ok(tool) => end(tool.run()),
         Err(code) => code,
     }
 }

@@ -12,7 +12,7 @@ use highwater_records::{
     BatchView, ControlType, DecompressLimit, EndTxnMarker, Entry, LegacyMessage, RecordError, RecordView, TimestampType,
 };
 
-use super::parse;
+use super::{end, parse};
 use crate::error::CliError;
 use crate::log::dump::{Step, only_zeros, read_entry};
 use crate::output::note;
@@ -66,7 +66,7 @@ pub(super) fn run(arguments: Vec<OsString>) -> ExitCode {
             Ok(()) => {}
             Err(DumpError::Out(error)) if error.kind() == io::ErrorKind::BrokenPipe => return code,
             Err(DumpError::Out(error)) => {
-                return CliError::caused(format!("cannot dump {}", path.display()), &error).report();
+                return end(Err(CliError::caused(format!("cannot dump {}", path.display()), &error)));
             }
             Err(DumpError::Told(why)) => {
                 let _ = out.flush();

@@ -78,6 +78,17 @@ fn parse<T: Parser>(arguments: Vec<OsString>) -> Result<T, ExitCode> {
     })
 }
 
+/// Tells an error, if there is one. Kafka's tools end with 1 whatever it is.
+fn end(outcome: Result<(), CliError>) -> ExitCode {
+    match outcome {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            let _ = error.report();
+            ExitCode::FAILURE
+        }
+    }
+}
+
 /// The names of the tools.
 pub(crate) fn names() -> impl Iterator<Item = &'static str> {
     TOOLS.iter().map(|tool| tool.name)

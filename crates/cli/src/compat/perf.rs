@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use clap::{ArgGroup, Parser};
 
-use super::parse;
+use super::{end, parse};
 use crate::bench::consume::{HEADER, line, read};
 use crate::bench::produce::{Load, REPORT_EVERY, random_payload, send};
 use crate::connection::{Connection, pair, read_settings};
@@ -85,14 +85,14 @@ struct ConsumerPerf {
 
 pub(super) fn run_producer(arguments: Vec<OsString>) -> ExitCode {
     match parse::<ProducerPerf>(arguments) {
-        Ok(tool) => tool.run().map_or_else(|error| error.report(), |()| ExitCode::SUCCESS),
+        Ok(tool) => end(tool.run()),
         Err(code) => code,
     }
 }
 
 pub(super) fn run_consumer(arguments: Vec<OsString>) -> ExitCode {
     match parse::<ConsumerPerf>(arguments) {
-        Ok(tool) => tool.run().map_or_else(|error| error.report(), |()| ExitCode::SUCCESS),
+        Ok(tool) => end(tool.run()),
         Err(code) => code,
     }
 }

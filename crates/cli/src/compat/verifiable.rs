@@ -10,7 +10,7 @@ use clap::Parser;
 use highwater_client::{ProducerRecord, RecordMetadata, SendError, TimestampMs};
 use serde_json::{Value, json};
 
-use super::parse;
+use super::{end, parse};
 use crate::connection::{Connection, read_settings};
 use crate::error::CliError;
 use crate::output::print;
@@ -52,7 +52,7 @@ struct VerifiableProducer {
 
 pub(super) fn run(arguments: Vec<OsString>) -> ExitCode {
     match parse::<VerifiableProducer>(arguments) {
-        Ok(tool) => tool.run().map_or_else(|error| error.report(), |()| ExitCode::SUCCESS),
+        Ok(tool) => end(tool.run()),
         Err(code) => code,
     }
 }

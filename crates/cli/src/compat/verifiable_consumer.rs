@@ -9,8 +9,8 @@ use clap::Parser;
 use highwater_client::{Consumer, Event, OffsetReset, Progress, Records, TopicPartition};
 use serde_json::{Value, json};
 
-use super::parse;
 use super::verifiable::event;
+use super::{end, parse};
 use crate::connection::Connection;
 use crate::error::{CliError, Kind};
 use crate::session::{Session, told, topic_name};
@@ -57,7 +57,7 @@ struct VerifiableConsumer {
 
 pub(super) fn run(arguments: Vec<OsString>) -> ExitCode {
     match parse::<VerifiableConsumer>(arguments) {
-        Ok(tool) => tool.run().map_or_else(|error| error.report(), |()| ExitCode::SUCCESS),
+        Ok(tool) => end(tool.run()),
         Err(code) => code,
     }
 }
