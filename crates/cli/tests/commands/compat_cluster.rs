@@ -268,7 +268,7 @@ fn the_cluster() {
 fn replicas() {
     let folder = tempfile::tempdir().unwrap();
     let broker = Running::cluster(2, folder.path());
-    broker.ask(&["topic", "create", "t", "--assignment", "1"]);
+    broker.create_on_node_1("t", "1");
     let dirs = done(&broker, "kafka-log-dirs", &["--describe", "--topic-list", "t", "--broker-list", "1"]);
     let mut lines = dirs.lines();
     assert_eq!(lines.next(), Some("Querying brokers for log directories information"));

@@ -83,6 +83,21 @@ impl Running {
         fed(&mut command, input)
     }
 
+    /// Creates a topic of one replica a partition on node 1, and waits until the brokers know of it, which a broker that
+    /// did not create it learns a moment later.
+    pub(crate) fn create_on_node_1(&self, topic: &str, assignment: &str) {
+        assert_eq!(self.ask(&["topic", "create", topic, "--assignment", assignment]).0, Some(0));
+        // Several in a row, since each may ask another broker.
+        let mut known = 0;
+        for _ in 0..1000 {
+            known = if self.ask(&["topic", "describe", topic]).0 == Some(0) { known + 1 } else { 0 };
+            if 5 < known {
+                return;
+            }
+        }
+        panic!("the brokers do not learn of {topic}");
+    }
+
     /// Runs one of Kafka's tools against it.
     pub(crate) fn tool(&self, name: &str, arguments: &[&str], input: &str) -> (Option<i32>, String, String) {
         let mut command = Command::new(env!("CARGO_BIN_EXE_highwater"));
