@@ -12,6 +12,7 @@ use parking_lot::Mutex;
 use crate::connection::pair;
 use crate::error::{CliError, Kind};
 use crate::output::print;
+use crate::progress::{Progress, Style};
 use crate::session::{Session, not_sent, told, topic_name};
 
 /// Arguments of `highwater bench produce`.
@@ -31,6 +32,9 @@ pub(crate) struct Produce {
     /// A config of the producer with Kafka's name; may be given several times.
     #[arg(short = 'X', long = "set", value_name = "KEY=VALUE", value_parser = pair)]
     configs: Vec<(String, String)>,
+    /// How to show progress.
+    #[arg(long, value_enum, default_value_t = Style::Auto)]
+    progress: Style,
 }
 
 /// What to send.
@@ -48,6 +52,8 @@ pub(crate) struct Load {
     pub(crate) configs: Vec<(String, String)>,
     /// How often to tell how far it is.
     pub(crate) report_every: Duration,
+    /// How to show progress meanwhile.
+    pub(crate) progress: Style,
 }
 
 impl Produce {
@@ -59,6 +65,7 @@ impl Produce {
             rate: self.rate.map(|rate| rate as f64),
             configs: self.configs,
             report_every: REPORT_EVERY,
+            progress: self.progress,
         };
         session
             .admin
@@ -108,6 +115,9 @@ pub(crate) fn send(session: &Session, load: &Load) -> Result<String, CliError> {
         failure: None,
     }));
     let failed = Arc::new(AtomicU64::new(0));
+    let payload_bytes: u64 = load.payloads.iter().map(|payload| payload.len() as u64).sum();
+    let total_bytes = payload_bytes.saturating_mul(load.records) / load.payloads.len().max(1) as u64;
+    let mut progress = Progress::bytes(load.progress, "producing", total_bytes);
     let begin = Instant::now();
     let mut window_begin = begin;
     for number in 0..load.records {
@@ -139,6 +149,7 @@ pub(crate) fn send(session: &Session, load: &Load) -> Result<String, CliError> {
                 }
             }
         });
+        progress.add(bytes);
         if load.report_every <= window_begin.elapsed() {
             print(&window_line(&mut seen.lock(), window_begin.elapsed()))?;
             window_begin = Instant::now();
@@ -149,6 +160,7 @@ pub(crate) fn send(session: &Session, load: &Load) -> Result<String, CliError> {
         }
     }
     producer.flush().wait().map_err(|error| told(what(), &error))?;
+    progress.finish();
     let elapsed = begin.elapsed();
     producer.close(CLOSE).wait().map_err(|error| told(what(), &error))?;
     let mut seen = seen.lock();

@@ -14,6 +14,7 @@ use crate::connection::{Connection, pair, read_settings};
 use crate::consume::range::Place;
 use crate::error::{CliError, Kind};
 use crate::output::{note, print};
+use crate::progress::Style;
 use crate::session::{Session, topic_name};
 
 /// Verify the producer performance.
@@ -123,6 +124,7 @@ impl ProducerPerf {
             payloads: self.payloads()?,
             rate: Some(self.throughput).filter(|rate| 0.0 < *rate),
             configs: configs.into_iter().collect(),
+            progress: Style::None,
             report_every: self.reporting_interval.map_or(REPORT_EVERY, Duration::from_millis),
         };
         print(&format!("{}\n", send(&session, &load)?))

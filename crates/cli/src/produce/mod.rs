@@ -16,6 +16,7 @@ use crate::completions;
 use crate::connection::{Connection, pair};
 use crate::error::{CliError, Kind};
 use crate::output::{Cell, Column, Output, Table};
+use crate::progress::{Progress, Style};
 use crate::session::{Session, not_sent, told, topic_name};
 use input::{Given, Lines, Shape};
 
@@ -37,6 +38,9 @@ pub(crate) struct Produce {
     /// The partition; by default the key decides.
     #[arg(short, long)]
     partition: Option<u32>,
+    /// How to show how much of a file has been read.
+    #[arg(long, value_enum, default_value_t = Style::Auto)]
+    progress: Style,
     /// What to read records from; `-` is standard input.
     #[arg(long, value_name = "FILE", default_value = "-")]
     from: PathBuf,
@@ -126,7 +130,10 @@ impl Produce {
             Box::new(io::stdin().lock())
         } else {
             let shown = self.from.display();
-            Box::new(File::open(&self.from).map_err(|error| CliError::caused(format!("cannot read {shown}"), &error))?)
+            let cannot = |error| CliError::caused(format!("cannot read {shown}"), &error);
+            let file = File::open(&self.from).map_err(cannot)?;
+            let total = file.metadata().map_err(cannot)?.len();
+            Box::new(Watched { inner: file, progress: Some(Progress::bytes(self.progress, "producing", total)) })
         };
         let begin = Instant::now();
         let mut lines = Lines::new(BufReader::with_capacity(IN_BYTES, source), shape);
@@ -229,4 +236,25 @@ fn row(topic: &str, stored: &RecordMetadata) -> Vec<Cell> {
 const IN_BYTES: usize = 256 << 10;
 /// Records whose end is awaited at most; then the oldest is waited for.
 const DELIVERIES_MAX: usize = 10_000;
+/// Shows how much of a file has been read.
+struct Watched {
+    inner: File,
+    /// `None` behind the end.
+    progress: Option<Progress>,
+}
+
+impl Read for Watched {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        let count = self.inner.read(buffer)?;
+        if count == 0 {
+            if let Some(progress) = self.progress.take() {
+                progress.finish();
+            }
+        } else if let Some(progress) = &mut self.progress {
+            progress.add(count as u64);
+        }
+        Ok(count)
+    }
+}
+
 const CLOSE: Duration = Duration::from_secs(30);

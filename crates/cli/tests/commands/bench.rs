@@ -30,6 +30,10 @@ fn bench_stores_and_reads_what_it_is_told_to() {
     let limited = broker.ask(&["bench", "consume", "t", "-n", "100"]).1;
     assert_eq!(limited.lines().last().unwrap().split(", ").nth(4), Some("100"));
 
+    let (_, _, told) = broker.ask(&["bench", "produce", "t", "-n", "300", "-s", "50", "--progress", "json"]);
+    let last = r#"{"progress":"producing","bytes":15000,"total_bytes":15000}"#;
+    assert_eq!(told.lines().last(), Some(last));
+
     broker.ask(&["topic", "create", "echo", "-p", "1"]);
     let (code, out, err) = broker.ask(&["bench", "e2e", "echo", "-n", "20"]);
     assert_eq!(code, Some(0), "{err}");
