@@ -51,7 +51,7 @@ const MAY_DEPEND_ON: &[(&str, &[&str])] = &[
     ),
     ("testsupport", &["log", "wire", "records", "types"]),
     ("faults", &["broker", "records", "sim", "testsupport", "types", "wire"]),
-    ("examples", &["client", "broker", "log", "records", "wire", "types"]),
+    ("examples", &["client", "broker", "log", "records", "testkit", "wire", "types"]),
     (
         "benches",
         &["client", "broker", "assignor", "coordinator", "group", "log", "records", "wire", "types", "testsupport"],
