@@ -1,6 +1,6 @@
 //! Fetching ahead: one fetch under way for each broker, in a session (KIP-227).
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use highwater_types::{ErrorCode, LeaderEpoch, NodeId, Offset, Ticks, TopicId, TopicPartition};
 
@@ -203,13 +203,36 @@ impl<T> Consumer<T> {
                 node.session.epoch = 1;
             }
         }
+        let mut silent: BTreeSet<&TopicPartition> = asked.partitions.keys().collect();
         for fetched in answer.partitions {
-            let Some((version, offset)) = asked.partitions.get(&fetched.partition) else { continue };
-            let Some(partition) = self.partitions.get(&fetched.partition) else { continue };
-            let is_as_asked = matches!(partition.stage, Stage::Ready(position) if position.offset == *offset);
-            if partition.version == *version && is_as_asked && !partition.is_revoking && partition.buffer.is_none() {
+            silent.remove(&fetched.partition);
+            if self.still_wants(asked, &fetched.partition) {
                 self.partition_fetched(now, asked.node, fetched);
             }
+        }
+        for partition in silent {
+            if self.still_wants(asked, partition) {
+                self.tell_end(partition);
+            }
+        }
+    }
+
+    /// Whether a partition waits for what it was fetched for.
+    fn still_wants(&self, asked: &PendingFetch, partition: &TopicPartition) -> bool {
+        let Some((version, offset)) = asked.partitions.get(partition) else { return false };
+        let Some(partition) = self.partitions.get(partition) else { return false };
+        let is_as_asked = matches!(partition.stage, Stage::Ready(position) if position.offset == *offset);
+        partition.version == *version && is_as_asked && !partition.is_revoking && partition.buffer.is_none()
+    }
+
+    /// Nothing came of a partition: tells the application once if that is because there is no more.
+    fn tell_end(&mut self, name: &TopicPartition) {
+        let Some(partition) = self.partitions.get_mut(name) else { return };
+        let Stage::Ready(position) = partition.stage else { return };
+        let is_at_end = partition.end.is_some_and(|end| end <= position.offset);
+        if self.config.enable_partition_eof && is_at_end && partition.eof_told != Some(position.offset) {
+            partition.eof_told = Some(position.offset);
+            self.events.push_back(Event::Eof { partition: name.clone(), offset: position.offset });
         }
     }
 
@@ -272,14 +295,9 @@ impl<T> Consumer<T> {
         let is_committed_only = self.config.isolation_level == IsolationLevel::ReadCommitted;
         let end = if is_committed_only { fetched.last_stable } else { fetched.high_watermark };
         let Some(partition) = self.partitions.get_mut(&fetched.partition) else { return };
-        let Stage::Ready(position) = partition.stage else { return };
+        partition.end = end;
         if fetched.records.is_empty() {
-            let end = end.filter(|end| *end <= position.offset && partition.eof_told != Some(position.offset));
-            if end.is_some() && self.config.enable_partition_eof {
-                partition.eof_told = Some(position.offset);
-                self.events.push_back(Event::Eof { partition: fetched.partition, offset: position.offset });
-            }
-            return;
+            return self.tell_end(&fetched.partition);
         }
         self.stats.bytes_fetched += fetched.records.len() as u64;
         partition.buffer = Some(Buffer::new(fetched.records, is_committed_only.then_some(fetched.aborted)));

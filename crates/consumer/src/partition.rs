@@ -76,6 +76,8 @@ pub(crate) struct Partition {
     pub(crate) asked_epoch: Option<LeaderEpoch>,
     /// A replica nearby, and until when it is used.
     pub(crate) preferred: Option<(NodeId, Ticks)>,
+    /// The end as its broker said last, of what the isolation level shows. A session says it again only when it moves.
+    pub(crate) end: Option<Offset>,
     /// The end that the application was told.
     pub(crate) eof_told: Option<Offset>,
 }
@@ -99,6 +101,7 @@ impl Partition {
             question: None,
             asked_epoch: None,
             preferred: None,
+            end: None,
             eof_told: None,
         }
     }
