@@ -11,6 +11,8 @@
 //! again, leaders and partitions move, and a fourth broker takes over from the first: every acknowledged
 //! record has to be where it was acknowledged.
 //!
+//! highwater's own client goes through the same, as a process like the others, and is always there.
+//!
 //! A client that is not installed is skipped by name; with `HIGHWATER_REQUIRE_CLIENTS=1` its absence is a
 //! failure. Where the clients are found:
 //!
@@ -27,6 +29,7 @@ mod broker;
 mod cluster;
 mod group;
 mod kcat;
+mod own;
 mod program;
 mod records;
 mod scenario;
@@ -40,6 +43,11 @@ fn kcat() {
         Ok(()) => kcat::survives_restarts(),
         Err(missing) => missing.skip(),
     }
+}
+
+#[test]
+fn highwater() {
+    scenario::survives_restarts(&Program::highwater());
 }
 
 #[test]
@@ -60,6 +68,16 @@ fn aiokafka() {
 #[test]
 fn java() {
     survives_restarts(Program::java());
+}
+
+#[test]
+fn highwater_in_classic_groups() {
+    group::works(&Program::highwater(), "classic");
+}
+
+#[test]
+fn highwater_in_consumer_groups() {
+    group::works(&Program::highwater(), "consumer");
 }
 
 #[test]
@@ -114,7 +132,7 @@ fn kafka_python_on_a_cluster() {
 #[test]
 fn clients_read_what_the_others_wrote() {
     let found = [Program::confluent_kafka(), Program::kafka_python(), Program::aiokafka(), Program::java()];
-    let programs: Vec<Program> = found.into_iter().flatten().collect();
+    let programs: Vec<Program> = found.into_iter().flatten().chain([Program::highwater()]).collect();
     if programs.len() < 2 {
         Missing { name: "clients reading each other", why: "fewer than two are installed" }.skip();
         return;

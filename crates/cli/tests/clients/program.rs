@@ -12,11 +12,14 @@ use std::time::Duration;
 use serde_json::Value;
 
 use crate::broker::{Broker, tail_of_text};
+use crate::own;
 
 /// A client whose phases are sub-commands of one program.
 pub(crate) struct Program {
     pub(crate) name: &'static str,
     words: Vec<OsString>,
+    /// The phases and options go into this environment variable, one a line, and not behind the words.
+    variable: Option<&'static str>,
 }
 
 /// A client that is not on this machine.
@@ -38,6 +41,14 @@ impl Missing {
 }
 
 impl Program {
+    /// highwater's own client, which is this executable: one of its tests acts as the program. Always there.
+    pub(crate) fn highwater() -> Self {
+        let this = std::env::current_exe().expect("a running executable has a path");
+        let only = ["own::acts_as_client", "--exact", "--nocapture"].map(OsString::from);
+        let words = std::iter::once(this.into_os_string()).chain(only).collect();
+        Self { name: own::NAME, words, variable: Some(own::ARGUMENTS) }
+    }
+
     pub(crate) fn confluent_kafka() -> Result<Self, Missing> {
         Self::python("confluent-kafka", "client_confluent.py", "confluent_kafka")
     }
@@ -63,7 +74,7 @@ impl Program {
         let mut words: Vec<OsString> = vec!["java".into()];
         words.extend(options.map(OsString::from));
         words.extend([log.into(), "-cp".into(), class_path, "highwater.Main".into()]);
-        Ok(Self { name: "java", words })
+        Ok(Self { name: "java", words, variable: None })
     }
 
     fn python(name: &'static str, script: &str, module: &str) -> Result<Self, Missing> {
@@ -73,13 +84,20 @@ impl Program {
             return Err(Missing { name, why: "not installed" });
         }
         let script = sources().join("python").join(script);
-        Ok(Self { name, words: vec![interpreter, "-B".into(), script.into()] })
+        Ok(Self { name, words: vec![interpreter, "-B".into(), script.into()], variable: None })
     }
 
     /// The command of `phases` with `options`, not started.
     pub(crate) fn command(&self, phases: &str, options: &[String]) -> Command {
         let mut command = Command::new(&self.words[0]);
-        command.args(&self.words[1..]).arg(phases).args(options);
+        command.args(&self.words[1..]);
+        match self.variable {
+            Some(variable) => {
+                let arguments: Vec<&str> = std::iter::once(phases).chain(options.iter().map(String::as_str)).collect();
+                command.env(variable, arguments.join("\n"))
+            }
+            None => command.arg(phases).args(options),
+        };
         command
     }
 

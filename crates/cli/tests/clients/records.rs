@@ -138,7 +138,7 @@ fn mix(mut z: u64) -> u64 {
 const GOLDEN: u64 = 0x9E37_79B9_7F4A_7C15;
 const POOL_SIZE: usize = 65536;
 const STARTS: u64 = 32768;
-const HEADER_NAMES: [&str; 4] = ["trace-id", "", "größe", "k"];
+pub(crate) const HEADER_NAMES: [&str; 4] = ["trace-id", "", "größe", "k"];
 
 /// Bytes that do not compress.
 static NOISE: LazyLock<Vec<u8>> =
