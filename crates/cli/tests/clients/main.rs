@@ -47,7 +47,7 @@ fn kcat() {
 
 #[test]
 fn highwater() {
-    scenario::survives_restarts(&Program::highwater());
+    scenario::survives_restarts(&own::program());
 }
 
 #[test]
@@ -72,12 +72,12 @@ fn java() {
 
 #[test]
 fn highwater_in_classic_groups() {
-    group::works(&Program::highwater(), "classic");
+    group::works(&own::program(), "classic");
 }
 
 #[test]
 fn highwater_in_consumer_groups() {
-    group::works(&Program::highwater(), "consumer");
+    group::works(&own::program(), "consumer");
 }
 
 #[test]
@@ -132,7 +132,7 @@ fn kafka_python_on_a_cluster() {
 #[test]
 fn clients_read_what_the_others_wrote() {
     let found = [Program::confluent_kafka(), Program::kafka_python(), Program::aiokafka(), Program::java()];
-    let programs: Vec<Program> = found.into_iter().flatten().chain([Program::highwater()]).collect();
+    let programs: Vec<Program> = found.into_iter().flatten().chain([own::program()]).collect();
     if programs.len() < 2 {
         Missing { name: "clients reading each other", why: "fewer than two are installed" }.skip();
         return;

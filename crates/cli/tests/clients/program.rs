@@ -12,14 +12,13 @@ use std::time::Duration;
 use serde_json::Value;
 
 use crate::broker::{Broker, tail_of_text};
-use crate::own;
 
 /// A client whose phases are sub-commands of one program.
 pub(crate) struct Program {
     pub(crate) name: &'static str,
-    words: Vec<OsString>,
+    pub(crate) words: Vec<OsString>,
     /// The phases and options go into this environment variable, one a line, and not behind the words.
-    variable: Option<&'static str>,
+    pub(crate) variable: Option<&'static str>,
 }
 
 /// A client that is not on this machine.
@@ -41,14 +40,6 @@ impl Missing {
 }
 
 impl Program {
-    /// highwater's own client, which is this executable: one of its tests acts as the program. Always there.
-    pub(crate) fn highwater() -> Self {
-        let this = std::env::current_exe().expect("a running executable has a path");
-        let only = ["own::acts_as_client", "--exact", "--nocapture"].map(OsString::from);
-        let words = std::iter::once(this.into_os_string()).chain(only).collect();
-        Self { name: own::NAME, words, variable: Some(own::ARGUMENTS) }
-    }
-
     pub(crate) fn confluent_kafka() -> Result<Self, Missing> {
         Self::python("confluent-kafka", "client_confluent.py", "confluent_kafka")
     }

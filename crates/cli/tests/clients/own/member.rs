@@ -63,9 +63,8 @@ pub(super) fn run(client: &Client, options: &Options) -> Done {
     };
     let ended = until_stdin_ends();
     while ended.try_recv() != Err(TryRecvError::Disconnected) {
-        match consumer.next().wait_for(Duration::from_millis(200))? {
-            Some(event) => member.take(event)?,
-            None => {}
+        if let Some(event) = consumer.next().wait_for(Duration::from_millis(200))? {
+            member.take(event)?;
         }
         member.tell(false);
     }

@@ -1,5 +1,7 @@
 //! highwater's own client as one more program of the same phases, which `python/driver.py` and `python/group.py`
-//! describe. The program is this test executable once more: see [`Program::highwater`](crate::program::Program).
+//! describe. The program is this test executable once more: see [`program`].
+
+#![expect(clippy::print_stdout, reason = "the lines are what the program is for")]
 
 mod administration;
 mod group_administration;
@@ -8,6 +10,7 @@ mod positions;
 mod traffic;
 
 use std::collections::BTreeMap;
+use std::ffi::OsString;
 use std::process;
 use std::thread;
 use std::time::{Duration, Instant};
@@ -17,12 +20,16 @@ use highwater_client::{
 };
 use serde_json::{Value, json};
 
+use crate::program::Program;
 use crate::records::Recipe;
 
-/// The environment variable with the arguments, one a line, that makes a client of this executable.
-pub(crate) const ARGUMENTS: &str = "HIGHWATER_CLIENT_ARGUMENTS";
-/// The name of this client.
-pub(crate) const NAME: &str = "highwater";
+/// highwater's own client, which is this executable: one of its tests acts as the program. Always there.
+pub(crate) fn program() -> Program {
+    let this = std::env::current_exe().expect("a running executable has a path");
+    let only = ["own::acts_as_client", "--exact", "--nocapture"].map(OsString::from);
+    let words = std::iter::once(this.into_os_string()).chain(only).collect();
+    Program { name: NAME, words, variable: Some(ARGUMENTS) }
+}
 
 /// Why a phase failed, in words.
 #[derive(Debug)]
@@ -141,6 +148,7 @@ fn offset(number: usize) -> Offset {
     Offset::new(u64::try_from(number).expect("few records"))
 }
 
+#[expect(clippy::needless_pass_by_value, reason = "what is compared is mostly made for it")]
 fn expect<T: PartialEq + std::fmt::Debug>(what: &str, got: T, want: T) -> Result<(), Failure> {
     if got == want { Ok(()) } else { Err(Failure(format!("{what}: {got:?}, not {want:?}"))) }
 }
@@ -179,3 +187,7 @@ fn check_sent(failed: &[SendError]) -> Result<(), Failure> {
 }
 
 const DEADLINE: Duration = Duration::from_secs(60);
+/// The environment variable with the arguments, one a line, that makes a client of this executable.
+const ARGUMENTS: &str = "HIGHWATER_CLIENT_ARGUMENTS";
+/// The name of this client.
+const NAME: &str = "highwater";

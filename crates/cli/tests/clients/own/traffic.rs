@@ -145,7 +145,7 @@ fn next(consumer: &Consumer, deadline: Instant) -> Result<Event, Failure> {
 
 fn to_compare(record: &ConsumerRecord) -> Result<Record, Failure> {
     let mut headers = Vec::new();
-    for header in record.headers().iter() {
+    for header in record.headers() {
         let name = HEADER_NAMES.into_iter().find(|name| name.as_bytes() == header.key);
         let name = name.ok_or_else(|| Failure(format!("nobody wrote a header {:?}", header.key)))?;
         headers.push((name, header.value.map(<[u8]>::to_vec)));
