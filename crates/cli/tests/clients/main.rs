@@ -7,6 +7,8 @@
 //! In groups its members share a topic, are killed, leave and return while a producer writes and the broker
 //! is restarted; every record has to be read, and none again below a position that was committed.
 //!
+//! Members of two different clients share a group as well.
+//!
 //! On a cluster of three nodes a client writes with `acks=all` while each node in turn is killed and started
 //! again, leaders and partitions move, and a fourth broker takes over from the first: every acknowledged
 //! record has to be where it was acknowledged.
@@ -81,6 +83,21 @@ fn highwater_in_consumer_groups() {
 }
 
 #[test]
+fn highwater_and_confluent_kafka_in_one_classic_group() {
+    work_in_one_group("classic", &["--strategy", "range"]);
+}
+
+#[test]
+fn highwater_and_confluent_kafka_in_one_cooperative_group() {
+    work_in_one_group("classic", &["--strategy", "cooperative-sticky"]);
+}
+
+#[test]
+fn highwater_and_confluent_kafka_in_one_consumer_group() {
+    work_in_one_group("consumer", &[]);
+}
+
+#[test]
 fn confluent_kafka_in_classic_groups() {
     works_in_groups(Program::confluent_kafka(), "classic");
 }
@@ -150,6 +167,13 @@ fn survives_restarts(found: Result<Program, Missing>) {
 fn works_in_groups(found: Result<Program, Missing>, protocol: &str) {
     match found {
         Ok(program) => group::works(&program, protocol),
+        Err(missing) => missing.skip(),
+    }
+}
+
+fn work_in_one_group(protocol: &str, more: &[&str]) {
+    match Program::confluent_kafka() {
+        Ok(other) => group::mixed::works(&own::program(), &other, protocol, more),
         Err(missing) => missing.skip(),
     }
 }

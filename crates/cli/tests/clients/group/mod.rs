@@ -3,6 +3,7 @@
 mod judge;
 pub(crate) mod kcat;
 mod members;
+pub(crate) mod mixed;
 
 use std::path::Path;
 use std::process::Command;
@@ -191,9 +192,14 @@ impl<'a> Group<'a> {
     }
 
     fn join(&mut self, member: &str, more: &[&str]) {
+        self.join_with(self.client.program, member, more);
+    }
+
+    /// As [`join`](Self::join), with another client than the group's.
+    fn join_with(&mut self, program: &Program, member: &str, more: &[&str]) {
         let mut options = self.client.options(self.name);
         options.extend(more.iter().map(|word| (*word).to_owned()));
-        self.members.start(member, self.client.program.command("member", &options));
+        self.members.start(member, program.command("member", &options));
     }
 
     fn start_feed(&mut self) {

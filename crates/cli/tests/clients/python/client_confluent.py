@@ -208,6 +208,8 @@ class ConfluentGroup(group.GroupConsumer):
         }
         if settings.protocol == "classic":
             config |= {"session.timeout.ms": settings.session_ms, "heartbeat.interval.ms": 500}
+        if settings.strategy:
+            config["partition.assignment.strategy"] = settings.strategy
         if settings.instance:
             config["group.instance.id"] = settings.instance
         if settings.auto_commit_interval_ms:

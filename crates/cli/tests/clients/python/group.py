@@ -1,7 +1,7 @@
 """The phases of consumer groups, written once against the few calls of `GroupConsumer`.
 
 Beside the options of `driver.py`: `--topic T --group G [--protocol classic|consumer] [--instance ID] [--session-ms N]
-[--commit sync|async]`.
+[--commit sync|async] [--strategy S]`.
 
     member            joins and prints what it is given, consumes and commits, until its stdin ends; then it leaves
     feed              writes to all partitions, round by round, until its stdin ends
@@ -42,6 +42,8 @@ class Settings(NamedTuple):
     auto_commit: bool = False
     # None leaves the client's default.
     auto_commit_interval_ms: Optional[int] = None
+    # How partitions are shared in the classic protocol; empty leaves the client's default. Only confluent-kafka looks.
+    strategy: str = ""
 
 
 class GroupConsumer:
@@ -85,6 +87,7 @@ def add_arguments(parser):
     parser.add_argument("--instance")
     parser.add_argument("--session-ms", type=int, default=10000)
     parser.add_argument("--commit", default="sync", choices=["sync", "async"])
+    parser.add_argument("--strategy", default="")
 
 
 def say(event, **fields):
@@ -110,6 +113,7 @@ class Member:
         self.positions = {}
         self.is_async = args.commit == "async"
         settings = Settings(args.topic, args.group, args.protocol, args.instance, args.session_ms)
+        settings = settings._replace(strategy=args.strategy)
         self.consumer = client.group_consumer(settings, self.assigned, self.revoked)
 
     def assigned(self, partitions):
