@@ -55,7 +55,8 @@ fn next_line(client: &Client, partition: &TopicPartition) -> Result<usize, Box<d
         match reader.next().wait()? {
             Event::Records(records) => {
                 let record = records.iter().last().ok_or("an event of records has some")?;
-                let header = record.headers().iter().find(|header| header.key == b"line").and_then(|header| header.value);
+                let header =
+                    record.headers().iter().find(|header| header.key == b"line").and_then(|header| header.value);
                 let number = std::str::from_utf8(header.ok_or("somebody else writes to this topic")?)?;
                 return Ok(number.parse::<usize>()? + 1);
             }

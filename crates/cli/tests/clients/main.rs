@@ -31,7 +31,11 @@ mod broker;
 mod cluster;
 mod group;
 mod kcat;
+#[path = "../cluster/node.rs"]
+#[expect(dead_code, reason = "the other tests of clusters need more of it")]
+mod node;
 mod own;
+mod own_cluster;
 mod program;
 mod records;
 mod scenario;
@@ -133,6 +137,11 @@ fn kcat_in_classic_groups() {
         Ok(()) => group::kcat::works(),
         Err(missing) => missing.skip(),
     }
+}
+
+#[test]
+fn highwater_on_a_cluster() {
+    own_cluster::delivers_each_record_once();
 }
 
 #[test]
