@@ -59,6 +59,7 @@ pub(super) fn run(client: &Client, options: &Options) -> Done {
         commit: Box::new(|progress| consumer.commit(progress)),
         is_async: options.text("commit") == "async",
         positions: BTreeMap::new(),
+        sent: BTreeMap::new(),
         under_way: Vec::new(),
     };
     let ended = until_stdin_ends();
@@ -67,6 +68,8 @@ pub(super) fn run(client: &Client, options: &Options) -> Done {
             member.take(event)?;
         }
         member.tell(false);
+        // What was refused, once more.
+        member.commit();
     }
     member.commit();
     member.tell(true);
@@ -83,6 +86,8 @@ struct Member<'a> {
     commit: Box<dyn Fn(Progress) -> Pending<()> + 'a>,
     is_async: bool,
     positions: BTreeMap<usize, Offset>,
+    /// The last position that was sent, for partitions that it has.
+    sent: BTreeMap<usize, Offset>,
     under_way: Vec<(Positions, Pending<()>)>,
 }
 
@@ -98,11 +103,13 @@ impl Member<'_> {
             Event::Revoking(revocation) => {
                 self.commit();
                 self.tell(true);
+                self.forget(&revocation.partitions);
                 say("revoked", json!({ "partitions": numbers(&revocation.partitions) }));
                 revocation.done();
             }
             Event::Lost { partitions } => {
                 self.tell(true);
+                self.forget(&partitions);
                 say("revoked", json!({ "partitions": numbers(&partitions) }));
             }
             Event::Error(error) => return Err(error.into()),
@@ -126,6 +133,7 @@ impl Member<'_> {
         if positions.is_empty() {
             return;
         }
+        self.sent.extend(positions.iter().copied());
         say("committing", json!({ "positions": pairs(&positions) }));
         let position =
             |(partition, offset): &(usize, Offset)| (at(self.topic, *partition), OffsetAndMetadata::new(*offset));
@@ -142,9 +150,23 @@ impl Member<'_> {
         for (positions, pending) in ended {
             match pending.wait() {
                 Ok(()) => say("committed", json!({ "positions": pairs(&positions) })),
-                // A rebalance is in the way: the next owner reads these records again.
-                Err(error) => say("refused", json!({ "positions": pairs(&positions), "why": error.to_string() })),
+                Err(error) => {
+                    say("refused", json!({ "positions": pairs(&positions), "why": error.to_string() }));
+                    // If the member keeps the partition nobody else will commit for it.
+                    let is_last = |(partition, at): &(usize, Offset)| self.sent.get(partition) == Some(at);
+                    for (partition, at) in positions.into_iter().filter(is_last) {
+                        self.positions.entry(partition).or_insert(at);
+                    }
+                }
             }
+        }
+    }
+
+    /// Whoever has the partitions next reads again what was not committed.
+    fn forget(&mut self, partitions: &[TopicPartition]) {
+        for partition in numbers(partitions) {
+            self.positions.remove(&partition);
+            self.sent.remove(&partition);
         }
     }
 }
