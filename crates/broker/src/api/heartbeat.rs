@@ -1,6 +1,7 @@
 //! Heartbeat (12).
 
 use highwater_group::{Heartbeat, Request as GroupRequest, Response};
+use highwater_types::ErrorCode;
 use highwater_wire::messages::{HeartbeatRequest, HeartbeatResponse};
 
 use super::coordinator::{ask, unexpected};
@@ -17,6 +18,8 @@ pub(super) fn handle(cx: &mut Cx<'_>, request: &Request<'_>, out: &mut Out) -> R
     };
     ask(cx, request, out, &body.group_id, GroupRequest::Heartbeat(heartbeat), |response, to, out| {
         let Response::Heartbeat(error) = response else { return unexpected() };
+        // While the group is loaded nobody knows better, and some clients give up on an error: as Kafka does.
+        let error = if error == ErrorCode::CoordinatorLoadInProgress { ErrorCode::None } else { error };
         to.send(out, &HeartbeatResponse { error_code: error as i16, ..HeartbeatResponse::default() })
     })
 }
